@@ -1,0 +1,1 @@
+"""A multiprocess shared-memory simulation farm for generals.io reinforcement learning."""

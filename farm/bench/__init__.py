@@ -1,0 +1,1 @@
+"""Benches, named by what they join; each ends with one line of JSON."""

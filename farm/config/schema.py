@@ -1,0 +1,119 @@
+"""The schema of the config: what every key means, its unit, its bounds, and when a change applies.
+
+The docstring under a field is its help in `farm config`. `live` fields apply to a running farm,
+`restart` fields replace the children concerned, `boot` fields need the farm to be started again.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Reload = Literal["live", "restart", "boot"]
+
+
+def reload(when: Reload) -> Meta:
+    """Mark a field with when its change applies."""
+    return Meta(extra={"reload": when})
+
+
+class MatchConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The games that rollout workers play."""
+
+    board: Annotated[str, Meta(pattern=r"^\d{1,2}x\d{1,2}$"), reload("live")] = "20x20"
+    """Height x width in cells, 4x4 to 64x64."""
+    seats: Annotated[tuple[str, ...], reload("live")] = ("expander", "random")
+    """A policy for each seat: 2 to 16 of them."""
+    max_turns: Annotated[Positive, Meta(le=25_000), reload("live")] = 500
+    """Turns (two ticks each) after which a game is truncated."""
+    mountains: Annotated[float, Meta(ge=0.0, le=0.35), reload("live")] = 0.2
+    """Share of the cells that are mountains."""
+    cities: Annotated[int, Meta(ge=0, le=512), reload("live")] = 10
+    """Neutral cities on the board, each with an army of 40 to 50."""
+
+
+class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The rollout workers."""
+
+    count: Annotated[int, Meta(ge=1, le=64), reload("live")] = 1
+    """Rollout worker processes; one fewer than the cores is a good start."""
+    games: Annotated[int, Meta(ge=1, le=4096), reload("restart")] = 128
+    """Games that one worker plays side by side: more of them mix the stream better."""
+    steps: Annotated[int, Meta(ge=1, le=256), reload("live")] = 32
+    """Steps of a trajectory at most (T)."""
+
+
+class RingConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The shared-memory ring of each worker."""
+
+    bytes: Annotated[int, Meta(ge=65_536, le=1 << 34), reload("restart")] = 1 << 26
+    """Capacity in bytes, a power of two."""
+
+
+class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The experiences service."""
+
+    address: Annotated[str, Meta(pattern=r"^.+:\d{1,5}$"), reload("boot")] = "127.0.0.1:50051"
+    """Host and port to listen on; port 0 takes a free one, found with `farm top`."""
+    min_batch_bytes: Annotated[Positive, reload("live")] = 1 << 18
+    """A message is sent as soon as this much is ready ..."""
+    max_batch_bytes: Annotated[Positive, Meta(le=1 << 24), reload("live")] = 1 << 20
+    """... takes at most this much ..."""
+    max_batch_wait_ms: Annotated[float, Meta(gt=0, le=10_000), reload("live")] = 20.0
+    """... and goes out with whatever is there after this long."""
+    credit_bytes: Annotated[Positive, Meta(le=1 << 30), reload("live")] = 1 << 24
+    """Bytes a subscriber may hold unacknowledged, at most."""
+    max_streams: Annotated[Positive, Meta(le=1024), reload("live")] = 64
+    """Open streams, at most; one more is refused."""
+    client_timeout_s: Annotated[Seconds, reload("live")] = 20.0
+    """A client that is silent for this long with a full credit is cut off."""
+    stats_records: Annotated[Positive, Meta(le=1 << 20), reload("restart")] = 1 << 14
+    """Newest trajectories that statistics per game and seat are computed over."""
+    drain_s: Annotated[Seconds, reload("live")] = 5.0
+    """Time at a stop for subscribers to take what is still in the rings."""
+
+
+class SupervisorConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How children are watched."""
+
+    start_s: Annotated[Seconds, reload("live")] = 60.0
+    """Time for a child to be ready; after it the child counts as failed."""
+    warm_up_s: Annotated[Seconds, reload("live")] = 300.0
+    """Time for the kernels to compile on a first start."""
+    silence_s: Annotated[Seconds, reload("live")] = 10.0
+    """A child whose heartbeat is older than this is replaced."""
+    abort_s: Annotated[Seconds, reload("live")] = 2.0
+    """Time for a silent child to dump its stacks before it is killed."""
+    stop_s: Annotated[Seconds, reload("live")] = 15.0
+    """Time for each child to finish at a stop before it is killed."""
+    intensity: Annotated[Positive, reload("live")] = 5
+    """This many restarts of one child within ..."""
+    period_s: Annotated[Seconds, reload("live")] = 60.0
+    """... this period are allowed; one more stops the farm with exit code 70."""
+    backoff_s: Annotated[Seconds, reload("live")] = 0.2
+    """Wait before the second restart within a period; it doubles with each further one, with jitter."""
+
+
+class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Logs."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], reload("live")] = "info"
+    """Lowest level that is logged."""
+    format: Annotated[Literal["auto", "json", "console"], reload("boot")] = "auto"
+    """JSON lines, readable lines, or by whether standard output is a terminal."""
+
+
+class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole config of one farm."""
+
+    match: MatchConfig
+    worker: WorkerConfig
+    ring: RingConfig
+    serve: ServeConfig
+    supervisor: SupervisorConfig
+    telemetry: TelemetryConfig
+    instance: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$"), reload("boot")] = "default"
+    """Name of this farm on this machine: part of its shared-memory names."""
+    seed: Annotated[Annotated[int, Meta(ge=0, lt=1 << 63)] | None, reload("boot")] = None
+    """Seed of every game; null draws one at the start and logs it."""

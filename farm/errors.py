@@ -1,0 +1,121 @@
+"""Every error the farm raises on purpose, and the exit code each one stands for.
+
+FarmError                      70  anything of the farm's own
+├─ UsageError                   2  the command line is off
+├─ ConfigError                 78  a config value is wrong; carries the key
+├─ ResourceError               69  the machine lacks something
+│  ├─ AddressInUseError            a port is taken
+│  ├─ SharedMemoryFullError        /dev/shm has too little room
+│  └─ InstanceRunningError         a live farm has this instance name
+├─ SegmentError                70  a shared-memory segment cannot be used
+│  ├─ SegmentAbsentError           nobody made it
+│  ├─ SegmentNotReadyError         it is being made
+│  └─ SegmentLayoutError           it has another magic, layout version or size
+├─ CorruptDataError            70  bytes that fail their checksum or their shape
+└─ ClientError                 69  what a client of a farm meets
+   ├─ UnavailableError             no farm answers at the address
+   ├─ RejectedError                the farm refused the request; carries the status
+   └─ SpecMismatchError            client and farm disagree on the spec fingerprint
+
+Exit codes are those of sysexits(3): 69 EX_UNAVAILABLE, 70 EX_SOFTWARE, 78 EX_CONFIG.
+"""
+
+EXIT_OK = 0
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 69
+EXIT_INTERNAL = 70
+EXIT_CONFIG = 78
+
+
+class FarmError(Exception):
+    """Root of the tree; the message carries the values and the next step."""
+
+    exit_code = EXIT_INTERNAL
+
+
+class UsageError(FarmError):
+    """The command line cannot be understood."""
+
+    exit_code = EXIT_USAGE
+
+
+class ConfigError(FarmError):
+    """A config value is unknown, of the wrong type, or impossible beside another.
+
+    Args:
+        key: dotted path of the value, such as `match.seats`; empty for the config as a whole.
+        reason: what is wrong and what would be right.
+    """
+
+    exit_code = EXIT_CONFIG
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key}: {reason}" if key else reason)
+        self.key = key
+        self.reason = reason
+
+
+class ResourceError(FarmError):
+    """The machine lacks something that the farm needs."""
+
+    exit_code = EXIT_UNAVAILABLE
+
+
+class AddressInUseError(ResourceError):
+    """Another process listens on the address."""
+
+
+class SharedMemoryFullError(ResourceError):
+    """/dev/shm has less room than the segments need."""
+
+
+class InstanceRunningError(ResourceError):
+    """A live farm already has this instance name."""
+
+
+class SegmentError(FarmError):
+    """A shared-memory segment cannot be used."""
+
+
+class SegmentAbsentError(SegmentError):
+    """No segment of that name exists."""
+
+
+class SegmentNotReadyError(SegmentError):
+    """The segment exists, and its maker has not finished it."""
+
+
+class SegmentLayoutError(SegmentError):
+    """The segment has another magic, layout version or size than this build reads."""
+
+
+class CorruptDataError(FarmError):
+    """Bytes that fail their checksum or do not have the promised shape."""
+
+
+class ClientError(FarmError):
+    """Something a client of a farm met."""
+
+    exit_code = EXIT_UNAVAILABLE
+
+
+class UnavailableError(ClientError):
+    """No farm answers at the address."""
+
+
+class RejectedError(ClientError):
+    """The farm refused the request.
+
+    Args:
+        status: name of the gRPC status, such as `INVALID_ARGUMENT`.
+        detail: the server's message.
+    """
+
+    def __init__(self, status: str, detail: str) -> None:
+        super().__init__(f"{status}: {detail}")
+        self.status = status
+        self.detail = detail
+
+
+class SpecMismatchError(ClientError):
+    """Client and farm were built from different specs."""

@@ -1,0 +1,1 @@
+"""Scripted players, compiled, behind one protocol."""

@@ -1,0 +1,1 @@
+"""Remote procedure calls: generated messages in `v1`, names and status codes beside it."""

@@ -1,0 +1,1 @@
+"""The experiences service: drains every ring and serves it over gRPC."""

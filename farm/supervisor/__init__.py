@@ -1,0 +1,1 @@
+"""Starts, watches, replaces and stops children; loads neither Numba nor grpc."""
