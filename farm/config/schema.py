@@ -115,5 +115,5 @@ class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     telemetry: TelemetryConfig
     instance: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$"), reload("boot")] = "default"
     """Name of this farm on this machine: part of its shared-memory names."""
-    seed: Annotated[Annotated[int, Meta(ge=0, lt=1 << 63)] | None, reload("boot")] = None
+    seed: Annotated[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None, reload("boot")] = None
     """Seed of every game; null draws one at the start and logs it."""
