@@ -1,0 +1,233 @@
+"""The layout of a ring segment, and plain reads of it (its offsets enter kernels: farm.jit).
+
+    offset  field                written by   read by                       ordering
+    0       header page          creator      attach                        segment.py
+    4096    tail                 producer     consumer, every poll          release / acquire
+    4224    head                 consumer     producer, when it looks full  release / acquire
+    4352    parked               producer     consumer, after a release     sequentially consistent
+    4480    checkpoint 0         producer     the next producer, tools      release, stamps
+    4608    checkpoint 1         producer     the next producer, tools      release, stamps
+    8192    data, `capacity` bytes
+
+Each line has 128 bytes of its own: two processes that write neighbours would take the cache line from
+each other, and processors fetch lines in pairs. What one side knows of the other (the cached head,
+claims not yet published) is in its own memory, the cursor (ring.py).
+
+`tail` is the next byte the producer publishes, `head` the next byte the consumer takes (the Linux
+kernel's text has them the other way round). Both are monotonic 64-bit byte positions, multiples of
+8; the place in the data is `position & (capacity - 1)`; arithmetic wraps, differences are what counts.
+
+A record, 8-byte aligned, in one piece:
+
+    +0  length    u32   bytes of payload; 0xFFFFFFFF = nothing here, go on at the start of the data
+    +4  reserved  u32   0
+    +8  payload, zero to seven bytes of padding
+
+A checkpoint: stamp, tail, sequence, experiences, games, dropped records, dropped experiences, stamp
+again. The producer writes the one that is not in force, then stores `tail`. In force is the one whose
+two stamps agree and whose tail is the tail; if both qualify, the later stamp. A producer killed
+anywhere leaves the one before or the one after in force, and the next continues from exactly there.
+"""
+
+from dataclasses import dataclass
+
+from farm.errors import CorruptDataError, SegmentError
+from farm.shm.segment import HEADER_BYTES, Segment, SegmentKind, segment_name
+
+RING_LAYOUT = 1
+"""Bump with any change of offsets or meaning above."""
+
+LINE_BYTES = 128
+TAIL_OFFSET = HEADER_BYTES
+HEAD_OFFSET = TAIL_OFFSET + LINE_BYTES
+PARKED_OFFSET = HEAD_OFFSET + LINE_BYTES
+CHECKPOINT_OFFSET = PARKED_OFFSET + LINE_BYTES
+DATA_OFFSET = 2 * HEADER_BYTES
+
+# Words of a checkpoint, as byte offsets within its line.
+STAMP_BEGIN = 0
+SAVED_TAIL = 8
+SAVED_SEQUENCE = 16
+SAVED_EXPERIENCES = 24
+SAVED_GAMES = 32
+SAVED_DROPPED_RECORDS = 40
+SAVED_DROPPED_EXPERIENCES = 48
+STAMP_END = 56
+
+RECORD_HEADER_BYTES = 8
+ALIGNMENT = 8
+SKIP_LENGTH = 0xFFFF_FFFF
+"""Length of the marker that fills the end of the data."""
+
+MIN_CAPACITY = 4096
+MAX_CAPACITY = 1 << 36
+
+_TRIES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a producer had published at some point."""
+
+    slot: int
+    """0 or 1: where it is kept."""
+    stamp: int
+    """Number of the checkpoint; never wraps."""
+    tail: int
+    """Byte position after the last record."""
+    sequence: int
+    """Sequence of the next record; dropped ones have used theirs up."""
+    experiences: int
+    """Experiences in the records published since the ring was made."""
+    games: int
+    """Games finished within them."""
+    dropped_records: int
+    """Records the producer dropped instead of writing."""
+    dropped_experiences: int
+    """Experiences in those."""
+
+
+def ring_name(instance: str, worker: int) -> str:
+    """Name of the ring of one worker."""
+    return segment_name(instance, f"ring{worker}")
+
+
+def ring_segment_bytes(capacity_bytes: int) -> int:
+    """Size of the segment of a ring, in bytes."""
+    return DATA_OFFSET + capacity_bytes
+
+
+def record_bytes(payload_bytes: int) -> int:
+    """Bytes that a record of this payload takes in the ring."""
+    return RECORD_HEADER_BYTES + -(-payload_bytes // ALIGNMENT) * ALIGNMENT
+
+
+def max_payload_bytes(capacity_bytes: int) -> int:
+    """The largest payload a ring takes: half its capacity, so that it fits whatever the position."""
+    return capacity_bytes // 2 - RECORD_HEADER_BYTES
+
+
+def create_ring(instance: str, worker: int, capacity_bytes: int) -> Segment:
+    """Make the empty ring of one worker, ready to attach to.
+
+    Args:
+        instance: name of the instance.
+        worker: index of the worker.
+        capacity_bytes: bytes of data, a power of two.
+
+    Raises:
+        SharedMemoryFullError: there is not enough room.
+        SegmentError: the ring exists, or the capacity is no power of two within bounds.
+    """
+    if not MIN_CAPACITY <= capacity_bytes <= MAX_CAPACITY or capacity_bytes.bit_count() != 1:
+        raise SegmentError(
+            f"a ring of {capacity_bytes} bytes: the capacity must be a power of two "
+            f"from {MIN_CAPACITY} to {MAX_CAPACITY}"
+        )
+    segment = Segment.create(
+        ring_name(instance, worker),
+        kind=SegmentKind.RING,
+        layout=RING_LAYOUT,
+        n_bytes=ring_segment_bytes(capacity_bytes),
+        parameter=capacity_bytes,
+    )
+    # All zeros is an empty ring.
+    segment.make_ready()
+    return segment
+
+
+def attach_ring(instance: str, worker: int, *, readonly: bool = False) -> Segment:
+    """Map the ring of one worker; raises what `Segment.attach` raises."""
+    return Segment.attach(
+        ring_name(instance, worker), kind=SegmentKind.RING, layout=RING_LAYOUT, readonly=readonly
+    )
+
+
+def read_checkpoint(segment: Segment) -> Checkpoint:
+    """The checkpoint in force, as long as no producer writes.
+
+    Raises:
+        CorruptDataError: neither qualifies, which no death of a producer can cause.
+    """
+    tail = segment.load(TAIL_OFFSET)
+    found = [saved for saved in _intact_checkpoints(segment) if saved.tail == tail]
+    if not found:
+        raise CorruptDataError(
+            f"{segment.name}: no checkpoint agrees with its tail {tail}; "
+            "stop the farm and start it again with fresh rings"
+        )
+    return max(found, key=lambda saved: saved.stamp)
+
+
+class RingView:
+    """What a ring says of itself, alive or dead; reads only, for metrics and tools.
+
+    Args:
+        segment: a ring, read-only or not.
+    """
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self.capacity = segment.parameter
+
+    @property
+    def head(self) -> int:
+        """Byte position the consumer takes next."""
+        return self.segment.load(HEAD_OFFSET)
+
+    @property
+    def tail(self) -> int:
+        """Byte position the producer publishes next."""
+        return self.segment.load(TAIL_OFFSET)
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes published and not released, 0 to capacity."""
+        head = self.head
+        # Head first: it cannot pass a tail that is read later.
+        return min((self.tail - head) % (1 << 64), self.capacity)
+
+    @property
+    def parked(self) -> bool:
+        """Whether the producer sleeps until there is room."""
+        return self.segment.load(PARKED_OFFSET) != 0
+
+    @property
+    def records(self) -> int:
+        """Records published since the ring was made."""
+        saved = self.checkpoint()
+        return saved.sequence - saved.dropped_records
+
+    @property
+    def experiences(self) -> int:
+        """Experiences in the records published."""
+        return self.checkpoint().experiences
+
+    @property
+    def games(self) -> int:
+        """Games finished within the records published."""
+        return self.checkpoint().games
+
+    @property
+    def dropped(self) -> int:
+        """Records dropped by the producer instead of written."""
+        return self.checkpoint().dropped_records
+
+    def checkpoint(self) -> Checkpoint:
+        """A recent checkpoint, while the producer goes on."""
+        for _ in range(_TRIES):
+            found = _intact_checkpoints(self.segment)
+            if found:
+                return max(found, key=lambda saved: saved.stamp)
+        raise CorruptDataError(f"{self.segment.name}: both checkpoints are torn")
+
+
+def _intact_checkpoints(segment: Segment) -> list[Checkpoint]:
+    found = []
+    for slot in range(2):
+        line = CHECKPOINT_OFFSET + slot * LINE_BYTES
+        stamp = segment.load(line + STAMP_END)
+        words = [segment.load(line + at) for at in range(SAVED_TAIL, STAMP_END, 8)]
+        if segment.load(line + STAMP_BEGIN) == stamp:
+            found.append(Checkpoint(slot, stamp, *words))
+    return found
