@@ -1,7 +1,9 @@
 """The schema of the config: what every key means, its unit, its bounds, and when a change applies.
 
-The docstring under a field is its help in `farm config`. `live` fields apply to a running farm,
-`restart` fields replace the children concerned, `boot` fields need the farm to be started again.
+The docstring under a field is its help in `farm config` (read by `fields.py`). `live` fields apply
+to a running farm, `restart` fields replace the children concerned, `boot` fields need the farm to
+be started again. What no single field can tell, such as a ring too small for its batches, is in
+`check.py`.
 """
 
 from typing import Annotated, Literal
@@ -57,42 +59,42 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     address: Annotated[str, Meta(pattern=r"^.+:\d{1,5}$"), reload("boot")] = "127.0.0.1:50051"
     """Host and port to listen on; port 0 takes a free one, found with `farm top`."""
     min_batch_bytes: Annotated[Positive, reload("live")] = 1 << 18
-    """A message is sent as soon as this much is ready ..."""
+    """Bytes that are worth a message: it is sent as soon as this much is ready."""
     max_batch_bytes: Annotated[Positive, Meta(le=1 << 24), reload("live")] = 1 << 20
-    """... takes at most this much ..."""
+    """Bytes of one message, at most."""
     max_batch_wait_ms: Annotated[float, Meta(gt=0, le=10_000), reload("live")] = 20.0
-    """... and goes out with whatever is there after this long."""
+    """Milliseconds after which a message goes out with whatever is there."""
     credit_bytes: Annotated[Positive, Meta(le=1 << 30), reload("live")] = 1 << 24
     """Bytes a subscriber may hold unacknowledged, at most."""
     max_streams: Annotated[Positive, Meta(le=1024), reload("live")] = 64
     """Open streams, at most; one more is refused."""
     client_timeout_s: Annotated[Seconds, reload("live")] = 20.0
-    """A client that is silent for this long with a full credit is cut off."""
+    """Seconds of silence with a full credit after which a client is cut off."""
     stats_records: Annotated[Positive, Meta(le=1 << 20), reload("restart")] = 1 << 14
     """Newest trajectories that statistics per game and seat are computed over."""
     drain_s: Annotated[Seconds, reload("live")] = 5.0
-    """Time at a stop for subscribers to take what is still in the rings."""
+    """Seconds at a stop for subscribers to take what is still in the rings."""
 
 
 class SupervisorConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How children are watched."""
 
     start_s: Annotated[Seconds, reload("live")] = 60.0
-    """Time for a child to be ready; after it the child counts as failed."""
+    """Seconds for a child to be ready; after it the child counts as failed."""
     warm_up_s: Annotated[Seconds, reload("live")] = 300.0
-    """Time for the kernels to compile on a first start."""
+    """Seconds for the kernels to compile on a first start."""
     silence_s: Annotated[Seconds, reload("live")] = 10.0
-    """A child whose heartbeat is older than this is replaced."""
+    """Seconds without a heartbeat after which a child is replaced."""
     abort_s: Annotated[Seconds, reload("live")] = 2.0
-    """Time for a silent child to dump its stacks before it is killed."""
+    """Seconds for a silent child to dump its stacks before it is killed."""
     stop_s: Annotated[Seconds, reload("live")] = 15.0
-    """Time for each child to finish at a stop before it is killed."""
+    """Seconds for each child to finish at a stop before it is killed."""
     intensity: Annotated[Positive, reload("live")] = 5
-    """This many restarts of one child within ..."""
+    """Restarts of one child allowed within `period_s`; one more stops the farm (exit code 70)."""
     period_s: Annotated[Seconds, reload("live")] = 60.0
-    """... this period are allowed; one more stops the farm with exit code 70."""
+    """Seconds over which restarts of one child are counted."""
     backoff_s: Annotated[Seconds, reload("live")] = 0.2
-    """Wait before the second restart within a period; it doubles with each further one, with jitter."""
+    """Seconds before the second restart within a period; each further one doubles it; jittered."""
 
 
 class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,12 +109,12 @@ class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole config of one farm."""
 
-    match: MatchConfig
-    worker: WorkerConfig
-    ring: RingConfig
-    serve: ServeConfig
-    supervisor: SupervisorConfig
-    telemetry: TelemetryConfig
+    match: MatchConfig = MatchConfig()
+    worker: WorkerConfig = WorkerConfig()
+    ring: RingConfig = RingConfig()
+    serve: ServeConfig = ServeConfig()
+    supervisor: SupervisorConfig = SupervisorConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
     instance: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$"), reload("boot")] = "default"
     """Name of this farm on this machine: part of its shared-memory names."""
     seed: Annotated[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None, reload("boot")] = None

@@ -1,0 +1,214 @@
+"""From the files in `conf/` and overrides to one `FarmConfig`, through Hydra's compose API.
+
+    overrides ─ screened ─ Hydra ─ plain data ─ screened ─ msgspec ─ FarmConfig
+                (grammar,          (interpolations         (strict types
+                 keys, options)     resolved)               and bounds)
+
+DictConfig ends in this file. Whatever is wrong raises `ConfigError` with the dotted key, or with
+file and line where a file cannot be read. Hydra's state is global to the process, so one lock
+serialises compositions, and another user's Hydra is put back afterwards.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.default_element import ResultDefault
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from msgspec import Struct
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from farm.config import overrides as override_rules
+from farm.config.convert import to_config
+from farm.config.fields import Value, field_index, fields, pick
+from farm.config.schema import FarmConfig
+from farm.errors import ConfigError
+
+PRIMARY = "config"
+COMMAND_LINE = "command line"
+SCHEMA_DEFAULT = "schema default"
+HYDRA_VERSION_BASE = "1.3"
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class Composed(Struct, frozen=True):
+    """A config, and how it came about."""
+
+    config: FarmConfig
+    origins: dict[str, str]
+    """Where the value of each key came from: `command line`, `schema default`, or a file: relative
+    to the packaged folder, such as `env/prod.yaml`, absolute when it is another folder's."""
+    choices: dict[str, str]
+    """The option taken from each group."""
+    options: dict[str, tuple[str, ...]]
+    """The options each group has."""
+    overrides: tuple[str, ...]
+    """What the caller laid over the files."""
+
+
+def conf_dir() -> Path:
+    """The packaged config: inside the package when installed, beside it in a checkout."""
+    for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf"):
+        if (folder / f"{PRIMARY}.yaml").is_file():
+            return folder
+    raise ConfigError("", f"no conf/{PRIMARY}.yaml in or beside {_PACKAGE}; install farm again")
+
+
+def compose(overrides: Sequence[str] = (), *, folders: Sequence[Path] = ()) -> Composed:
+    """Compose the config; every value has its type and range, `check` holds them together.
+
+    Args:
+        overrides: in Hydra's grammar, such as `worker.count=4`, `match.seats=[expander,random]`,
+            `env=prod`.
+        folders: where to look for files, the first that has one wins; the packaged folder alone
+            if empty.
+
+    Raises:
+        ConfigError: anything wrong in overrides or files.
+    """
+    places = [folder.resolve() for folder in folders] or [conf_dir()]
+    lines = list(overrides)
+    options = _options(places)
+    override_rules.screen(lines, options)
+    with _config_errors(places), _hydra(places[0]) as loader:
+        rest = ",".join(f"'file://{place}'" for place in places[1:])
+        wanted = [*lines, f"hydra.searchpath=[{rest}]"] if rest else lines
+        composed = hydra_compose(PRIMARY, overrides=wanted)
+        tree = cast("Value", OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
+        defaults = loader.compute_defaults_list(PRIMARY, wanted, RunMode.RUN)
+        origins = _file_origins(places, defaults.defaults)
+    origins |= _override_origins(defaults.config_overrides)
+    for field in fields():
+        if not _holds(tree, field.key):
+            origins[field.key] = SCHEMA_DEFAULT
+    return Composed(
+        config=to_config(tree, origins),
+        origins=origins,
+        choices={
+            group: choice
+            for group, choice in sorted(defaults.overrides.known_choices.items())
+            if group in options and choice is not None
+        },
+        options=options,
+        overrides=tuple(lines),
+    )
+
+
+@contextmanager
+def _hydra(folder: Path) -> Iterator[ConfigLoader]:
+    with _ONE_AT_A_TIME:
+        others = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        try:
+            with initialize_config_dir(
+                config_dir=str(folder), job_name="farm", version_base=HYDRA_VERSION_BASE
+            ):
+                yield GlobalHydra.instance().config_loader()
+        finally:
+            GlobalHydra.instance().hydra = others
+
+
+def _options(places: Sequence[Path]) -> dict[str, tuple[str, ...]]:
+    """The groups, which are the sub-folders, and the options of each, which are its files."""
+    names: dict[str, set[str]] = {}
+    for file in (file for place in places for file in place.glob("*/*.yaml")):
+        names.setdefault(file.parent.name, set()).add(file.stem)
+    return {group: tuple(sorted(names[group])) for group in sorted(names)}
+
+
+def _file_origins(places: Sequence[Path], defaults: Sequence[ResultDefault]) -> dict[str, str]:
+    """Which file set each key last: files in the order in which Hydra laid them over each other."""
+    origins: dict[str, str] = {}
+    for default in defaults:
+        name = f"{default.config_path}.yaml"
+        place = next((place for place in places if (place / name).is_file()), None)
+        if place is None:  # one of Hydra's own
+            continue
+        content = cast("Value", OmegaConf.to_container(OmegaConf.load(place / name)))
+        if isinstance(content, dict):
+            content.pop("defaults", None)  # what Hydra reads, not a key
+        shown = name if place == places[-1] else str(place / name)
+        for key in _leaves(content, default.package or ""):
+            origins[key] = shown
+    return origins
+
+
+def _override_origins(overrides: Sequence[Override]) -> dict[str, str]:
+    return {
+        key: COMMAND_LINE
+        for override in overrides
+        if not override.is_delete() and not override.is_hydra_override()
+        for key in _leaves(cast("Value", override.value()), override.key_or_group)
+    }
+
+
+def _leaves(tree: Value, prefix: str) -> Iterator[str]:
+    """Dotted keys of all that is no mapping, and of mappings that the schema takes whole."""
+    if not isinstance(tree, dict) or prefix in field_index():
+        yield prefix
+        return
+    for name, value in tree.items():
+        yield from _leaves(value, f"{prefix}.{name}" if prefix else str(name))
+
+
+def _holds(tree: Value, key: str) -> bool:
+    try:
+        pick(tree, key)
+    except KeyError:
+        return False
+    return True
+
+
+@contextmanager
+def _config_errors(places: Sequence[Path]) -> Iterator[None]:
+    """Everything that Hydra, OmegaConf and the YAML parser raise, as `ConfigError`."""
+    try:
+        yield
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError("", _yaml_text(error)) from error
+    except MissingConfigException as error:
+        raise _missing_option(error) from error
+    except (OmegaConfBaseException, HydraException) as error:
+        raise _composition_error(error) from error
+    except (OSError, ValueError, TypeError, AttributeError, AssertionError) as error:
+        # Hydra's answers to files that cannot be read, or that are no mapping.
+        listed = ", ".join(map(str, places))
+        raise ConfigError("", f"cannot compose {listed}: {_first_line(error)}") from error
+
+
+def _yaml_text(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f"{mark.name}:{mark.line + 1}:{mark.column + 1}" if mark else "a file"
+    return f"{where}: broken YAML: {error.problem or error.context}"
+
+
+def _missing_option(error: MissingConfigException) -> ConfigError:
+    group, _, name = (error.missing_cfg_file or "").partition("/")
+    listed = f"; there are {', '.join(error.options)}" if error.options else ""
+    return ConfigError(group if name else "", _first_line(error) + listed)
+
+
+def _composition_error(error: Exception) -> ConfigError:
+    """OmegaConf knows the key; Hydra wraps it and knows the file."""
+    cause = error
+    while cause.__cause__ is not None and isinstance(cause.__cause__, Exception):
+        cause = cause.__cause__
+    key = cause.full_key if isinstance(cause, OmegaConfBaseException) else None
+    parts = [_first_line(error), _first_line(cause)] if cause is not error else [_first_line(error)]
+    return ConfigError(key or "", ": ".join(part for part in parts if part))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

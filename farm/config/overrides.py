@@ -1,0 +1,76 @@
+"""Overrides, looked at before Hydra sees them.
+
+Hydra takes more than a farm's config has use for (sweeps, packages, additions that slip past a
+schema) and words its refusals for its own users. Here each override is parsed by Hydra's grammar
+and held against the schema and the groups, so that an error names the key and what would be right.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from farm.config.convert import show, unknown_keys
+from farm.config.fields import Value, closest, field_index, sections, unknown_key
+from farm.errors import ConfigError
+
+GRAMMAR = "write key=value, a list as key=[a,b], an option as group=name, null for nothing"
+
+
+def screen(overrides: Sequence[str], options: Mapping[str, Sequence[str]]) -> None:
+    """Refuse what cannot be applied.
+
+    Args:
+        overrides: as given by the user.
+        options: the options of each group.
+
+    Raises:
+        ConfigError: the first override that is wrong.
+    """
+    parser = OverridesParser.create()
+    for text in overrides:
+        override = _parse(parser, text)
+        key = override.key_or_group
+        if override.package is not None:
+            raise ConfigError(key, f"a group has one place here: write {key}=name, not {text!r}")
+        if override.is_sweep_override():
+            raise ConfigError(key, f"{text!r} holds several values; a list is written {key}=[a,b]")
+        if override.is_hydra_override():
+            raise ConfigError(key, "Hydra's own settings have no effect on a farm; leave it out")
+        if key in options:
+            _screen_option(override, options[key])
+        elif key not in field_index() and key not in sections():
+            raise ConfigError(key, unknown_key(key))
+        for stranger in unknown_keys(cast("Value", override.value()), prefix=f"{key}."):
+            raise ConfigError(stranger, unknown_key(stranger))
+
+
+def _parse(parser: OverridesParser, text: str) -> Override:
+    key = text.partition("=")[0].lstrip("+~").strip()
+    try:
+        override = parser.parse_override(text)
+    except HydraException as error:
+        detail = str(error).partition("\n")[0]
+        raise ConfigError(key, f"cannot read {text!r} ({detail}); {GRAMMAR}") from error
+    if not override.key_or_group:
+        raise ConfigError("", f"no key in {text!r}; {GRAMMAR}")
+    if override.is_delete() and override.value() is not None:
+        raise ConfigError(key, f"write ~{key} to take its default, not {text!r}")
+    return override
+
+
+def _screen_option(override: Override, options: Sequence[str]) -> None:
+    group, value = override.key_or_group, override.value()
+    if isinstance(value, dict) or override.is_delete():
+        return  # values laid over the group; the group left out, so that the schema's defaults hold
+    listed = f"its options are {', '.join(options)}"
+    if not isinstance(value, str):
+        raise ConfigError(group, f"one option is wanted, got {show(value)}; {listed}")
+    if value not in options:
+        near = closest(value, options)
+        hint = f"; did you mean {near}?" if near else ""
+        raise ConfigError(group, f"no option {value!r}{hint} ({listed})")
+    if override.is_add() or override.is_force_add():
+        raise ConfigError(group, f"an option is chosen already; write {group}={value}")
