@@ -1,1 +1,1 @@
-"""Shared memory: segments, rings, the control block and doorbells; carries bytes and knows no game."""
+"""Shared memory: segments, rings, the control block, doorbells; it carries bytes, knows no game."""

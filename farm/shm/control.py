@@ -1,4 +1,4 @@
-"""The control block: what the processes of a farm know of each other (offsets enter kernels: farm.jit).
+"""The control block: what the processes of a farm know of each other (in kernels too: farm.jit).
 
     offset  field              written by               read by
     0       header page        supervisor               attach; owner pid = the instance's pid
@@ -212,7 +212,7 @@ class ControlBlock(CellView):
             instance: name of the instance.
             n_children: slots in use, up to MAX_CHILDREN; `n_children` can be set later.
             seed: of every game, below 2**63.
-            lease: held already; else it is taken here, with what `acquire_instance` does and raises.
+            lease: if held already; else it is taken here, as `acquire_instance` does.
 
         Raises:
             InstanceRunningError: a live farm has the instance.

@@ -1,15 +1,15 @@
 """The lease of an instance: at most one live farm has an instance name on a machine.
 
-The lease is an exclusive flock(2) on the control segment's file. The kernel drops it when its holder
-dies, however it dies, so that nothing has to be cleaned up by hand; descriptors are closed at exec,
-so no child keeps it. A lock belongs to an inode and a name can move to another inode, hence the
-order:
+The lease is an exclusive flock(2) on the control segment's file. The kernel drops it when its
+holder dies, however it dies, so that nothing has to be cleaned up by hand; descriptors are closed
+at exec, so no child keeps it. A lock belongs to an inode and a name can move to another inode, hence
+the order:
 
     open or create the name -> lock, or refuse -> is the name still this inode? else once more
     -> empty file: ours | a dead farm's: remove its segments, the control segment last, once more
 
 The control segment goes last, so that a death in the middle leaves something to find. The dead
-farm's inode is never reused: a tool may have it mapped, and truncating would kill the tool (SIGBUS).
+farm's inode is never reused: a tool may have it mapped, and truncating would kill that (SIGBUS).
 """
 
 import fcntl

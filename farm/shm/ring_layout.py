@@ -4,29 +4,30 @@
     0       header page          creator      attach                        segment.py
     4096    tail                 producer     consumer, every poll          release / acquire
     4224    head                 consumer     producer, when it looks full  release / acquire
-    4352    parked               producer     consumer, after a release     sequentially consistent
-    4480    checkpoint 0         producer     the next producer, tools      release, stamps
-    4608    checkpoint 1         producer     the next producer, tools      release, stamps
+    4352    parked               producer     consumer, after a release     fence on both sides
+    4480    checkpoint 0         producer     the next producer, tools      release
+    4608    checkpoint 1         producer     the next producer, tools      release
     8192    data, `capacity` bytes
 
-Each line has 128 bytes of its own: two processes that write neighbours would take the cache line from
-each other, and processors fetch lines in pairs. What one side knows of the other (the cached head,
-claims not yet published) is in its own memory, the cursor (ring.py).
+Each line has 128 bytes of its own: two processes that write neighbours would take the cache line
+from each other, and processors fetch lines in pairs. What one side knows of the other (the cached
+head, claims not yet published) is in its own memory, the cursor (ring.py).
 
 `tail` is the next byte the producer publishes, `head` the next byte the consumer takes (the Linux
-kernel's text has them the other way round). Both are monotonic 64-bit byte positions, multiples of
-8; the place in the data is `position & (capacity - 1)`; arithmetic wraps, differences are what counts.
+kernel's text has them the other way round). Both are monotonic 64-bit byte positions, multiples
+of 8; the place in the data is `position & (capacity - 1)`. Arithmetic wraps: differences count.
 
 A record, 8-byte aligned, in one piece:
 
-    +0  length    u32   bytes of payload; 0xFFFFFFFF = nothing here, go on at the start of the data
+    +0  length    u32   bytes of payload; 0xFFFFFFFF = skip: go on at the start of the data
     +4  reserved  u32   0
-    +8  payload, zero to seven bytes of padding
+    +8  payload, then 0 to 7 bytes of anything
 
-A checkpoint: stamp, tail, sequence, experiences, games, dropped records, dropped experiences, stamp
-again. The producer writes the one that is not in force, then stores `tail`. In force is the one whose
-two stamps agree and whose tail is the tail; if both qualify, the later stamp. A producer killed
-anywhere leaves the one before or the one after in force, and the next continues from exactly there.
+A checkpoint: stamp, tail, sequence, experiences, games, dropped records, dropped experiences. The
+producer writes the one that is not in force (stamp 0, the fields, the stamp), then stores `tail`.
+In force is the one whose stamp is not 0 and whose tail is the ring's; if both qualify, the later
+stamp. A producer killed anywhere leaves in force the one before or the one after, and its
+replacement continues from exactly there. Stamps are even in slot 0 and odd in slot 1.
 """
 
 from dataclasses import dataclass
@@ -45,14 +46,17 @@ CHECKPOINT_OFFSET = PARKED_OFFSET + LINE_BYTES
 DATA_OFFSET = 2 * HEADER_BYTES
 
 # Words of a checkpoint, as byte offsets within its line.
-STAMP_BEGIN = 0
+STAMP = 0
 SAVED_TAIL = 8
 SAVED_SEQUENCE = 16
 SAVED_EXPERIENCES = 24
 SAVED_GAMES = 32
 SAVED_DROPPED_RECORDS = 40
 SAVED_DROPPED_EXPERIENCES = 48
-STAMP_END = 56
+SAVED_END = 56
+
+FIRST_STAMP = 2
+"""Of the checkpoint that a new ring has; 0 stands for one that is being written."""
 
 RECORD_HEADER_BYTES = 8
 ALIGNMENT = 8
@@ -60,7 +64,9 @@ SKIP_LENGTH = 0xFFFF_FFFF
 """Length of the marker that fills the end of the data."""
 
 MIN_CAPACITY = 4096
-MAX_CAPACITY = 1 << 36
+MAX_CAPACITY = 1 << 34
+MAX_RECORD_BYTES = 1 << 31
+"""Of a record in a ring that could hold larger ones; well below the skip marker."""
 
 _TRIES = 64
 
@@ -103,8 +109,8 @@ def record_bytes(payload_bytes: int) -> int:
 
 
 def max_payload_bytes(capacity_bytes: int) -> int:
-    """The largest payload a ring takes: half its capacity, so that it fits whatever the position."""
-    return capacity_bytes // 2 - RECORD_HEADER_BYTES
+    """The largest payload a ring takes: a record of half the ring fits whatever the position."""
+    return min(capacity_bytes // 2, MAX_RECORD_BYTES) - RECORD_HEADER_BYTES
 
 
 def create_ring(instance: str, worker: int, capacity_bytes: int) -> Segment:
@@ -131,7 +137,7 @@ def create_ring(instance: str, worker: int, capacity_bytes: int) -> Segment:
         n_bytes=ring_segment_bytes(capacity_bytes),
         parameter=capacity_bytes,
     )
-    # All zeros is an empty ring.
+    segment.store(CHECKPOINT_OFFSET + STAMP, FIRST_STAMP)
     segment.make_ready()
     return segment
 
@@ -226,8 +232,9 @@ def _intact_checkpoints(segment: Segment) -> list[Checkpoint]:
     found = []
     for slot in range(2):
         line = CHECKPOINT_OFFSET + slot * LINE_BYTES
-        stamp = segment.load(line + STAMP_END)
-        words = [segment.load(line + at) for at in range(SAVED_TAIL, STAMP_END, 8)]
-        if segment.load(line + STAMP_BEGIN) == stamp:
+        stamp = segment.load(line + STAMP)
+        words = [segment.load(line + at) for at in range(SAVED_TAIL, SAVED_END, 8)]
+        # The same stamp before and after: nobody wrote in between.
+        if stamp != 0 and segment.load(line + STAMP) == stamp:
             found.append(Checkpoint(slot, stamp, *words))
     return found

@@ -17,7 +17,7 @@ _KIB = 1024
 
 
 def free_bytes() -> int:
-    """Bytes of shared memory that can be taken now: the least of mount, machine and control group."""
+    """Bytes of shared memory to be had now: the least of mount, machine and control group."""
     return max(0, min(_mount_free(), _machine_free(), _cgroup_free()))
 
 

@@ -4,10 +4,10 @@
 
     offset  field          written by             read by
     0       magic          creator, once          attach: is this ours at all
-    8       layout         creator, stored last   attach: 0 = not ready, else the version of the layout
+    8       layout         creator, stored last   attach: 0 = not ready, else the layout's version
     16      size           creator, once          attach: bytes of the whole segment
     24      kind           creator, once          attach: SegmentKind
-    32      fingerprint    creator, once          attach: spec_fingerprint() of the build that made it
+    32      fingerprint    creator, once          attach: spec_fingerprint() of its build
     40      parameter      creator, once          its kind's module: a ring's capacity, for one
     48      checksum       creator, once          attach: CRC-32 of bytes 16-47
     128     generation     owner                  anyone: incarnation of the child that fills it
@@ -16,9 +16,9 @@
     4096    the kind's own fields
 
 `layout` is stored after everything else, so that attach meets a named state (absent, not ready,
-wrong layout) and never a race. Python has no fences: where the processor may reorder plain stores, the
-checksum keeps a half-seen header from passing. Words are aligned and written with one store each, so
-none is ever torn. A segment outlives its processes until somebody unlinks it, which its owner does.
+wrong layout) and never a race. Python has no fences: where the processor may reorder plain stores,
+the checksum keeps a half-seen header from passing. Words are aligned and written with one store
+each, so none is ever torn. A segment outlives its processes until its owner unlinks it.
 
 `posix_fallocate` takes the pages before `mmap`: a full /dev/shm is an error here, no SIGBUS later.
 `multiprocessing.shared_memory` is not used: its resource tracker unlinks other people's segments
@@ -35,11 +35,10 @@ import zlib
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import posix_ipc
-from numpy.typing import NDArray
 
 from farm.errors import (
     SegmentAbsentError,
@@ -50,6 +49,9 @@ from farm.errors import (
 )
 from farm.shm.room import SHM_DIR, free_bytes
 from farm.spec.fingerprint import spec_fingerprint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 HEADER_BYTES = 4096
 """The header page; the kind's own fields begin here."""
@@ -67,7 +69,7 @@ _CHECKSUM_AT = 48
 _GENERATION_AT = 128
 _CREATED_AT = 144
 
-_NO_ROOM = (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT, errno.EINVAL)
+_NO_ROOM = (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT)
 _ROLE = re.compile(r"[a-z0-9_]+")
 
 
@@ -122,7 +124,7 @@ class Segment:
         self.mem: NDArray[np.uint8] = np.frombuffer(self._map, dtype=np.uint8)
 
     @classmethod
-    def create(
+    def create(  # noqa: PLR0913 - the header has this many fields
         cls,
         name: str,
         *,
@@ -330,14 +332,16 @@ def _open_existing(name: str, *, readonly: bool) -> int:
 
 def _allocate(name: str, fd: int, n_bytes: int) -> None:
     free = free_bytes()
+    full = SharedMemoryFullError(
+        f"{name} needs {n_bytes} bytes of shared memory and {free} are free in {SHM_DIR}; "
+        f"ask for less (ring.bytes, worker.count), stop another farm or enlarge {SHM_DIR}"
+    )
+    if n_bytes > free:
+        raise full
     try:
-        if n_bytes > free:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.posix_fallocate(fd, 0, n_bytes)
-    except (OSError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno not in _NO_ROOM:
-            raise
-        raise SharedMemoryFullError(
-            f"{name} needs {n_bytes} bytes of shared memory and {free} are free in {SHM_DIR}; "
-            f"ask for less (ring.bytes, worker.count), stop another farm or enlarge {SHM_DIR}"
-        ) from error
+    except OSError as error:
+        # Others may have taken the room since it was measured.
+        if error.errno in _NO_ROOM:
+            raise full from error
+        raise

@@ -7,8 +7,8 @@ The supervisor makes the set and passes it to every child at spawn:
     1 + i   space of ring i the experiences service,    worker i, parked on a full ring
                             after release, if parked
 
-A ring counts until it is heard, so that one rung before the wait is not lost. Still every wait has a
-deadline of at most `MAX_WAIT_S`: whatever goes wrong with a bell costs that long and no more.
+A ring counts until it is heard, so that one rung before the wait is not lost. Still every wait has
+a deadline of at most `MAX_WAIT_S`: whatever goes wrong with a bell costs that long and no more.
 """
 
 import contextlib
