@@ -34,6 +34,23 @@ class MatchConfig(Struct, frozen=True, forbid_unknown_fields=True):
     cities: Annotated[int, Meta(ge=0, le=512), reload("live")] = 10
     """Neutral cities on the board, each with an army of 40 to 50."""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the board in cells."""
+        height, _, width = self.board.partition("x")
+        return int(height), int(width)
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of the board."""
+        height, width = self.size
+        return height * width
+
+    @property
+    def n_seats(self) -> int:
+        """Players of a game."""
+        return len(self.seats)
+
 
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The rollout workers."""

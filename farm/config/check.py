@@ -1,0 +1,168 @@
+"""Combinations of values that cannot work, although each value by itself is fine. Pure.
+
+Rules, in the order in which they are checked:
+
+    match.board               both sides from 4 to 64 cells
+    match.seats               2 to 16, each a policy that exists
+    match.board               at least `CELLS_PER_SEAT` cells a seat
+    match.cities              cities, mountains and generals leave half of the cells open
+    ring.bytes                a power of two; holds two chunks (a largest trajectory of every seat)
+    serve.min_batch_bytes     not above serve.max_batch_bytes
+    serve.max_batch_bytes     holds a largest trajectory
+    serve.credit_bytes        not below serve.max_batch_bytes
+    serve.address             a port up to 65535
+    supervisor.silence_s      above the second between heartbeats
+    supervisor.stop_s         above serve.drain_s
+"""
+
+from collections.abc import Collection, Iterator
+
+from farm.config.fields import closest
+from farm.config.memory import (
+    RINGS_PER_CHUNK,
+    next_power_of_two,
+    record_bound_bytes,
+    ring_bound_bytes,
+)
+from farm.config.schema import FarmConfig
+from farm.errors import ConfigError
+from farm.spec.limits import MAX_SEATS, MAX_SIDE, MIN_SEATS, MIN_SIDE
+
+CELLS_PER_SEAT = 8
+"""A general, its eight neighbours shared with the edge or the next player: less is no game."""
+
+HEARTBEAT_S = 1.0
+"""Children beat at least this often."""
+
+MAX_PORT = 65_535
+
+
+def check(config: FarmConfig, *, policies: Collection[str]) -> None:
+    """Refuse a config that cannot work.
+
+    Args:
+        config: values that are each of the right type and range.
+        policies: the names that a seat may have.
+
+    Raises:
+        ConfigError: the first rule that is broken; names the key and shows the arithmetic.
+    """
+    for error in problems(config, policies=policies):
+        raise error
+
+
+def problems(config: FarmConfig, *, policies: Collection[str]) -> Iterator[ConfigError]:
+    """Every broken rule, in the order above; later ones assume that earlier ones hold."""
+    yield from _board(config)
+    yield from _seats(config, policies)
+    yield from _room(config)
+    yield from _ring(config)
+    yield from _serve(config)
+    yield from _supervisor(config)
+
+
+def _board(config: FarmConfig) -> Iterator[ConfigError]:
+    for side in config.match.size:
+        if not MIN_SIDE <= side <= MAX_SIDE:
+            yield ConfigError(
+                "match.board",
+                f"{config.match.board} has a side of {side}; sides are {MIN_SIDE} to {MAX_SIDE} cells",
+            )
+
+
+def _seats(config: FarmConfig, policies: Collection[str]) -> Iterator[ConfigError]:
+    n_seats = config.match.n_seats
+    if not MIN_SEATS <= n_seats <= MAX_SEATS:
+        yield ConfigError(
+            "match.seats", f"got {n_seats}; a game has {MIN_SEATS} to {MAX_SEATS} seats"
+        )
+    known = sorted(policies)
+    for seat, name in enumerate(config.match.seats):
+        if name not in policies:
+            near = closest(name, known)
+            hint = f"did you mean {near}? " if near else ""
+            yield ConfigError(
+                "match.seats",
+                f"no policy {name!r} for seat {seat}; {hint}there are {', '.join(known)}",
+            )
+
+
+def _room(config: FarmConfig) -> Iterator[ConfigError]:
+    match = config.match
+    wanted = CELLS_PER_SEAT * match.n_seats
+    if match.n_cells < wanted:
+        yield ConfigError(
+            "match.board",
+            f"{match.board} has {match.n_cells} cells, too small for {match.n_seats} seats: "
+            f"{CELLS_PER_SEAT} a seat make {wanted}",
+        )
+    n_mountains = round(match.mountains * match.n_cells)
+    n_open = match.n_cells - n_mountains - match.n_seats - match.cities
+    if 2 * n_open < match.n_cells:
+        most = max(0, match.n_cells // 2 - n_mountains - match.n_seats)
+        yield ConfigError(
+            "match.cities",
+            f"of the {match.n_cells} cells of match.board={match.board}, {n_mountains} mountains, "
+            f"{match.n_seats} generals and {match.cities} cities leave {max(0, n_open)} open, and "
+            f"half of them must be; set match.cities to {most} or less",
+        )
+
+
+def _ring(config: FarmConfig) -> Iterator[ConfigError]:
+    capacity = config.ring.bytes
+    if capacity.bit_count() != 1:
+        above = next_power_of_two(capacity)
+        yield ConfigError(
+            "ring.bytes", f"{capacity:,} is no power of two; {above // 2} and {above} are"
+        )
+    wanted = ring_bound_bytes(config)
+    if capacity < wanted:
+        yield ConfigError(
+            "ring.bytes",
+            f"{capacity:,} bytes are too few: {RINGS_PER_CHUNK} batches of {config.match.n_seats} "
+            f"trajectories of up to {record_bound_bytes(config):,} bytes (match.board="
+            f"{config.match.board}, worker.steps={config.worker.steps}) need {wanted:,}; "
+            f"set ring.bytes to {next_power_of_two(wanted)} or more",
+        )
+
+
+def _serve(config: FarmConfig) -> Iterator[ConfigError]:
+    serve = config.serve
+    if serve.min_batch_bytes > serve.max_batch_bytes:
+        yield ConfigError(
+            "serve.min_batch_bytes",
+            f"{serve.min_batch_bytes:,} is above serve.max_batch_bytes={serve.max_batch_bytes:,}",
+        )
+    largest = record_bound_bytes(config)
+    if serve.max_batch_bytes < largest:
+        yield ConfigError(
+            "serve.max_batch_bytes",
+            f"{serve.max_batch_bytes:,} does not hold one trajectory of up to {largest:,} bytes "
+            f"(match.board={config.match.board}, {config.match.n_seats} seats, "
+            f"worker.steps={config.worker.steps}); set it to {next_power_of_two(largest)} or more",
+        )
+    if serve.credit_bytes < serve.max_batch_bytes:
+        yield ConfigError(
+            "serve.credit_bytes",
+            f"{serve.credit_bytes:,} is below serve.max_batch_bytes={serve.max_batch_bytes:,}: "
+            "a full message could never be sent",
+        )
+    port = int(serve.address.rpartition(":")[2])
+    if port > MAX_PORT:
+        yield ConfigError("serve.address", f"port {port} is above {MAX_PORT}")
+
+
+def _supervisor(config: FarmConfig) -> Iterator[ConfigError]:
+    supervisor = config.supervisor
+    if supervisor.silence_s <= HEARTBEAT_S:
+        yield ConfigError(
+            "supervisor.silence_s",
+            f"{supervisor.silence_s} would replace children in good health, which beat every "
+            f"{HEARTBEAT_S} s; set it to {2 * HEARTBEAT_S} or more",
+        )
+    if supervisor.stop_s <= config.serve.drain_s:
+        yield ConfigError(
+            "supervisor.stop_s",
+            f"{supervisor.stop_s} s would kill the experiences service within its "
+            f"serve.drain_s={config.serve.drain_s} s; set it above that",
+        )

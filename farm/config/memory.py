@@ -1,0 +1,44 @@
+"""How many bytes a config comes to: the largest trajectory, a chunk, all shared memory."""
+
+from farm.config.schema import FarmConfig
+from farm.spec.trajectory import RECORD_HEADER, compressed_bound, payload_bytes
+
+RECORD_SLACK_BYTES = 512
+"""Bounds what a record has beside its header and payload: length word, message fields, padding."""
+
+RINGS_PER_CHUNK = 2
+"""A ring holds at least this many chunks: one is written while the one before is being taken."""
+
+CONTROL_SEGMENT_BYTES = 1 << 18
+"""Bounds the control block, whatever the number of children."""
+
+RING_OVERHEAD_BYTES = 1 << 13
+"""Bounds what a ring's segment has beside its data."""
+
+
+def record_bound_bytes(config: FarmConfig) -> int:
+    """The most that one trajectory can take in a ring: one that does not compress at all."""
+    match = config.match
+    payload = payload_bytes(match.n_cells, match.n_seats, config.worker.steps)
+    return RECORD_HEADER.itemsize + compressed_bound(payload) + RECORD_SLACK_BYTES
+
+
+def chunk_bound_bytes(config: FarmConfig) -> int:
+    """The most that a worker writes at once: a trajectory of every seat of a game."""
+    return config.match.n_seats * record_bound_bytes(config)
+
+
+def ring_bound_bytes(config: FarmConfig) -> int:
+    """The least that `ring.bytes` may be, before it is rounded up to a power of two."""
+    return RINGS_PER_CHUNK * chunk_bound_bytes(config)
+
+
+def shared_memory_bytes(config: FarmConfig) -> int:
+    """What a farm takes of /dev/shm, at most: the control block and a ring for each worker."""
+    rings = config.worker.count * (config.ring.bytes + RING_OVERHEAD_BYTES)
+    return CONTROL_SEGMENT_BYTES + rings
+
+
+def next_power_of_two(n: int) -> int:
+    """The smallest power of two that is not below a positive `n`."""
+    return 1 << (n - 1).bit_length()
