@@ -66,7 +66,7 @@ def _board(config: FarmConfig) -> Iterator[ConfigError]:
         if not MIN_SIDE <= side <= MAX_SIDE:
             yield ConfigError(
                 "match.board",
-                f"{config.match.board} has a side of {side}; sides are {MIN_SIDE} to {MAX_SIDE} cells",
+                f"a side of {config.match.board} is {side}; it must be {MIN_SIDE} to {MAX_SIDE}",
             )
 
 

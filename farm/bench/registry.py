@@ -1,0 +1,30 @@
+"""The benches by name: what each joins, and the module that runs it.
+
+Each module has `run(seconds: float, overrides: Sequence[str]) -> dict[str, object]`, the figures by
+name. It may say how it goes on standard error; standard output is the command's.
+"""
+
+from typing import Final, NamedTuple
+
+
+class BenchInfo(NamedTuple):
+    """What is known of a bench without loading it."""
+
+    module: str
+    summary: str
+
+
+BENCHES: Final = {
+    "engine": BenchInfo(
+        "farm.bench.engine",
+        "environment steps a second on one core, by board, seats and batch",
+    ),
+    "ring_1p1c": BenchInfo(
+        "farm.bench.ring",
+        "records a second through one ring between two processes",
+    ),
+    "farm_to_client": BenchInfo(
+        "farm.bench.farm_to_client",
+        "experiences a second from workers to a client that checks every one",
+    ),
+}

@@ -1,0 +1,224 @@
+"""The command line: every command and option, and the help that teaches them."""
+
+import argparse
+import math
+
+from farm.version import __version__
+
+OVERRIDES_HELP = """\
+overrides (the grammar of Hydra):
+  worker.count=4                     set one value
+  match.seats=[expander,random]      a list; in zsh quote it: 'match.seats=[expander,random]'
+  match=ffa4  env=prod               take another file of a group
+  seed=null                          nothing
+  `farm config` shows what they come to, `farm config --keys` explains every key.
+"""
+
+EXIT_CODES_HELP = """\
+exit codes:
+  0 done    2 usage    69 a port is taken, no farm answers, or shared memory is full
+  70 internal error    78 the config is wrong: the message names the key
+"""
+
+MAIN_HELP = f"""\
+start here:
+  farm up --tail                     start a farm and watch what a client of it receives
+  farm up worker.count=3             start a farm with three rollout workers
+  farm tail                          in another terminal: subscribe, show the flow
+  farm top                           watch the processes of a running farm
+  farm config match=ffa4             what a config comes to, and where each value came from
+  farm bench --list                  what can be measured
+
+{OVERRIDES_HELP}
+{EXIT_CODES_HELP}
+`farm COMMAND --help` tells more about each command.
+"""
+
+UP_HELP = f"""\
+examples:
+  farm up                            in the foreground; Ctrl-C or SIGTERM drains and stops it
+  farm up --tail --seconds 30        with a client beside it, for half a minute
+  farm up worker.count=3 match.board=30x30 seed=7
+  farm up env=prod instance=blue serve.address=127.0.0.1:50061
+
+A first start compiles the kernels, which takes a minute or so; later ones serve within seconds.
+Lines are JSON when standard output is no terminal. A second Ctrl-C or SIGTERM stops at once.
+
+{OVERRIDES_HELP}
+{EXIT_CODES_HELP}"""
+
+TAIL_HELP = f"""\
+examples:
+  farm tail                          everything from the farm on this machine
+  farm tail 10.0.0.5:50051 --json    one JSON line a second, for a program
+  farm tail --seat 0 --min-turn 50 --policy expander
+  farm tail --group --seconds 30     as a trainer would, with acknowledgements
+
+{EXIT_CODES_HELP}"""
+
+TOP_HELP = f"""\
+examples:
+  farm top                           every child: state, pid, generation, rates, ring fill, restarts
+  farm top --instance blue --once --json
+
+It reads the shared memory of the farm, so that it works on one whose processes hang.
+
+{EXIT_CODES_HELP}"""
+
+CONFIG_HELP = f"""\
+examples:
+  farm config                        every value, where it came from, when a change of it applies
+  farm config match=ffa4 worker.count=3
+  farm config --check env=prod       exit code 0 or 78, nothing started
+  farm config --keys                 every key: type, bounds, default, meaning
+  farm config --json | jq .config.match
+
+live: applies to a running farm; restart: replaces the children concerned; boot: at the next start.
+
+{OVERRIDES_HELP}"""
+
+BENCH_HELP = f"""\
+examples:
+  farm bench --list
+  farm bench engine
+  farm bench farm_to_client --seconds 30 worker.count=1
+
+The last line on standard output is one JSON object; progress is on standard error. The exit code is
+70 if anything was lost or corrupt.
+
+{OVERRIDES_HELP}"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; `args.command` is the name of the chosen command, None without one."""
+    parser = argparse.ArgumentParser(
+        prog="farm",
+        description="A simulation farm for generals.io: plays games on every core and serves the "
+        "experiences over gRPC.",
+        epilog=MAIN_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"farm {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_up(commands)
+    _add_tail(commands)
+    _add_top(commands)
+    _add_config(commands)
+    _add_bench(commands)
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """Parse, with overrides anywhere among the options; argparse takes them in one place only."""
+    args, rest = parser.parse_known_args(argv)
+    options = [word for word in rest if word.startswith("-")]
+    if options or (rest and "overrides" not in args):
+        parser.error(f"unrecognized arguments: {' '.join(options or rest)}")
+    if rest:
+        args.overrides = [*args.overrides, *rest]
+    return args
+
+
+_Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
+
+
+def _add(
+    commands: "_Commands[argparse.ArgumentParser]", name: str, summary: str, epilog: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="see below")
+
+
+def _add_seconds(parser: argparse.ArgumentParser, text: str, default: float | None = None) -> None:
+    parser.add_argument("--seconds", type=_seconds, default=default, metavar="S", help=text)
+
+
+def _add_up(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "up", "start a farm in the foreground", UP_HELP)
+    parser.add_argument(
+        "--tail", action="store_true", help="start a client too and show what it receives"
+    )
+    _add_seconds(parser, "stop by itself after S seconds of serving (default: run until stopped)")
+    _add_overrides(parser)
+
+
+def _add_tail(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "tail", "show what a farm sends to its clients", TAIL_HELP)
+    parser.add_argument(
+        "address",
+        nargs="?",
+        default="127.0.0.1:50051",
+        metavar="ADDRESS",
+        help="host:port of the experiences service (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON line a second")
+    _add_seconds(parser, "stop after S seconds (default: run until stopped)")
+    filters = parser.add_argument_group("filters", "what passes every filter given is shown")
+    filters.add_argument(
+        "--game", type=_natural, action="append", default=[], metavar="ID", help="this game"
+    )
+    filters.add_argument(
+        "--seat", type=_natural, action="append", default=[], metavar="N", help="this seat, from 0"
+    )
+    filters.add_argument(
+        "--min-turn", type=_natural, default=0, metavar="N", help="from this turn of a game on"
+    )
+    filters.add_argument(
+        "--policy", action="append", default=[], metavar="P", help="seats played by this policy"
+    )
+    parser.add_argument(
+        "--group",
+        action="store_true",
+        help="join the group of the trainers and acknowledge: what comes here goes to no other "
+        "member (default: look on, without taking anything)",
+    )
+
+
+def _add_top(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "top", "watch the processes of a running farm", TOP_HELP)
+    parser.add_argument(
+        "--instance", default="default", metavar="NAME", help="which farm (default: %(default)s)"
+    )
+    parser.add_argument("--once", action="store_true", help="print once and exit")
+    parser.add_argument("--json", action="store_true", help="JSON lines")
+
+
+def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "config", "show or check the config", CONFIG_HELP)
+    parser.add_argument("--check", action="store_true", help="validate only")
+    parser.add_argument("--keys", action="store_true", help="explain every key")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    _add_overrides(parser)
+
+
+def _add_bench(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "bench", "measure this machine", BENCH_HELP)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="what to measure; see --list")
+    parser.add_argument("--list", action="store_true", help="list the benches")
+    _add_seconds(parser, "how long to measure (default: %(default)s)", default=10.0)
+    _add_overrides(parser)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not (0 < value < math.inf):
+        raise argparse.ArgumentTypeError(f"{text} is no positive number of seconds")
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
