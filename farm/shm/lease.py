@@ -2,8 +2,8 @@
 
 The lease is an exclusive flock(2) on the control segment's file. The kernel drops it when its
 holder dies, however it dies, so that nothing has to be cleaned up by hand; descriptors are closed
-at exec, so no child keeps it. A lock belongs to an inode and a name can move to another inode, hence
-the order:
+at exec, so no child keeps it. A lock belongs to an inode and a name can move to another inode,
+hence the order:
 
     open or create the name -> lock, or refuse -> is the name still this inode? else once more
     -> empty file: ours | a dead farm's: remove its segments, the control segment last, once more

@@ -150,6 +150,8 @@ class Segment:
         """
         own_fd = _open_new(name) if fd is None else fd
         try:
+            # A umask may have taken bits away: make the mode exact.
+            os.fchmod(own_fd, MODE)
             _allocate(name, own_fd, n_bytes)
             segment = cls(name, own_fd, n_bytes, readonly=False)
         except BaseException:
@@ -305,20 +307,16 @@ def open_segment(name: str) -> int:
         SegmentError: it belongs to another user.
     """
     try:
-        fd = int(posix_ipc.SharedMemory(name, posix_ipc.O_CREAT, mode=MODE).fd)
+        return int(posix_ipc.SharedMemory(name, posix_ipc.O_CREAT, mode=MODE).fd)
     except posix_ipc.PermissionsError as error:
         raise SegmentError(f"{name} belongs to another user; choose another instance") from error
-    return fd
 
 
 def _open_new(name: str) -> int:
     try:
-        fd = int(posix_ipc.SharedMemory(name, posix_ipc.O_CREX, mode=MODE).fd)
+        return int(posix_ipc.SharedMemory(name, posix_ipc.O_CREX, mode=MODE).fd)
     except posix_ipc.ExistentialError as error:
         raise SegmentError(f"{name} exists already; unlink it or attach to it") from error
-    # A umask can only take bits away: make the mode exact.
-    os.fchmod(fd, MODE)
-    return fd
 
 
 def _open_existing(name: str, *, readonly: bool) -> int:
