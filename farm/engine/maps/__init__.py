@@ -1,0 +1,1 @@
+"""Strategies that lay out a map: they write terrain, armies of neutral cells, and the generals' cells."""

@@ -1,0 +1,103 @@
+"""Variants of the rules as data: a vector of numbers that the kernels read (farm.jit).
+
+The official rules are those of the replay core (see the README's rules section); replays of older
+versions and the simplified variant are other values of the same vector, never other code.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+ORDER: Final = 0
+"""Order of execution: `ORDER_OFFICIAL`, `ORDER_ALTERNATING` or `ORDER_BY_SEAT`."""
+GENERAL_TRADE: Final = 1
+"""1: two players who take each other's general in one tick swap lands and live."""
+CITY_GROWTH_BELOW: Final = 2
+"""Neutral cities with a smaller army than this grow by 1 every production tick; 0 for none."""
+PRODUCTION_PERIOD: Final = 3
+"""Ticks between two +1 of generals and cities."""
+LAND_PERIOD: Final = 4
+"""Ticks between two +1 of every owned cell."""
+START_ARMY: Final = 5
+"""Army of a general at the start."""
+CITY_ARMY_LOW: Final = 6
+CITY_ARMY_HIGH: Final = 7
+"""Armies of generated cities, both ends included."""
+CAPTURE_HALVES: Final = 8
+"""1: armies taken with a general are halved, rounded up."""
+GENERAL_BECOMES_CITY: Final = 9
+"""1: a captured general's cell is a city from then on."""
+NEUTRALISE_AFTER: Final = 10
+"""Ticks from a player's leaving until its cells go to a teammate or become neutral."""
+INACTIVITY: Final = 11
+"""1: a player who does nothing is removed early."""
+IDLE_TICKS: Final = 12
+"""Ticks without any move after which only the strongest stays."""
+LENGTH_TICKS: Final = 13
+"""Ticks after which only the strongest stays."""
+N_RULES: Final = 14
+
+ORDER_OFFICIAL: Final = 0
+ORDER_ALTERNATING: Final = 1
+ORDER_BY_SEAT: Final = 2
+
+_OFFICIAL: Final = {
+    ORDER: ORDER_OFFICIAL,
+    GENERAL_TRADE: 1,
+    CITY_GROWTH_BELOW: 0,
+    PRODUCTION_PERIOD: 2,
+    LAND_PERIOD: 50,
+    START_ARMY: 1,
+    CITY_ARMY_LOW: 40,
+    CITY_ARMY_HIGH: 50,
+    CAPTURE_HALVES: 1,
+    GENERAL_BECOMES_CITY: 1,
+    NEUTRALISE_AFTER: 50,
+    INACTIVITY: 0,
+    IDLE_TICKS: 2_000,
+    LENGTH_TICKS: 50_000,
+}
+_SIMPLE: Final = {
+    ORDER: ORDER_BY_SEAT,
+    GENERAL_TRADE: 0,
+    PRODUCTION_PERIOD: 1,
+    LAND_PERIOD: 25,
+    START_ARMY: 2,
+    CITY_ARMY_LOW: 40,
+    CITY_ARMY_HIGH: 40,
+    CAPTURE_HALVES: 0,
+    GENERAL_BECOMES_CITY: 0,
+}
+
+
+def rules_vector(changes: dict[int, int] | None = None) -> NDArray[np.int32]:
+    """The official rules with `changes` (index to value) applied: int32[N_RULES]."""
+    values = _OFFICIAL | (changes or {})
+    return np.array([values[i] for i in range(N_RULES)], dtype=np.int32)
+
+
+def official() -> NDArray[np.int32]:
+    """The rules of today's official game: int32[N_RULES]."""
+    return rules_vector()
+
+
+def alternating() -> NDArray[np.int32]:
+    """Order of execution by base priority alone, as before replay version 15: int32[N_RULES]."""
+    return rules_vector({ORDER: ORDER_ALTERNATING})
+
+
+def simple() -> NDArray[np.int32]:
+    """The simplified variant, one move a turn and a tick a turn: int32[N_RULES]."""
+    return rules_vector(_SIMPLE)
+
+
+def of_replay(replay_version: int) -> NDArray[np.int32]:
+    """The rules under which a replay of that version was recorded: int32[N_RULES]."""
+    return rules_vector(
+        {
+            ORDER: ORDER_OFFICIAL if replay_version >= 15 else ORDER_ALTERNATING,  # noqa: PLR2004
+            GENERAL_TRADE: int(replay_version >= 16),  # noqa: PLR2004
+            CITY_GROWTH_BELOW: 40 if replay_version < 6 else 0,  # noqa: PLR2004
+        }
+    )
