@@ -11,7 +11,14 @@ FarmError                      70  anything of the farm's own
 │  ├─ SegmentAbsentError           nobody made it
 │  ├─ SegmentNotReadyError         it is being made
 │  └─ SegmentLayoutError           it has another magic, layout version or size
+├─ LifecycleError              70  a move that a lifecycle does not allow: a bug of ours
 ├─ CorruptDataError            70  bytes that fail their checksum or their shape
+├─ RequestError                70  a service refuses what a caller asks; farm/rpc/status.py has the status
+│  ├─ InvalidRequestError          it cannot be understood or is out of bounds
+│  ├─ NotFoundError                it names something that is not there
+│  ├─ TooManyStreamsError          `serve.max_streams` are open
+│  ├─ SilentClientError            the caller took nothing for `serve.client_timeout_s`
+│  └─ StoppingError                the farm is stopping
 └─ ClientError                 69  what a client of a farm meets
    ├─ UnavailableError             no farm answers at the address
    ├─ RejectedError                the farm refused the request; carries the status
@@ -89,8 +96,36 @@ class SegmentLayoutError(SegmentError):
     """The segment has another magic, layout version or size than this build reads."""
 
 
+class LifecycleError(FarmError):
+    """A state machine was asked for a move that its table does not have."""
+
+
 class CorruptDataError(FarmError):
     """Bytes that fail their checksum or do not have the promised shape."""
+
+
+class RequestError(FarmError):
+    """A service refuses what a caller asks; the message goes to the caller."""
+
+
+class InvalidRequestError(RequestError):
+    """The request cannot be understood or is out of bounds."""
+
+
+class NotFoundError(RequestError):
+    """The request names something that is not there."""
+
+
+class TooManyStreamsError(RequestError):
+    """As many streams are open as `serve.max_streams` allows."""
+
+
+class SilentClientError(RequestError):
+    """The caller took or acknowledged nothing for `serve.client_timeout_s`."""
+
+
+class StoppingError(RequestError):
+    """The farm is stopping."""
 
 
 class ClientError(FarmError):

@@ -1,0 +1,43 @@
+"""A companion: a process that is no child and whose end ends the farm, as the tail of `farm up`.
+
+It shares the terminal and the process group, so Ctrl-C reaches it too. It goes last: while children
+drain, it takes what they still deliver.
+"""
+
+import signal
+
+from farm.errors import EXIT_INTERNAL, EXIT_OK
+from farm.supervisor.spawn import Process
+
+_ASKED = (-signal.SIGINT, -signal.SIGTERM)
+
+
+class Companion:
+    """Watches and dismisses one process.
+
+    Args:
+        process: started already.
+        abort_ns: time between asking it to end and killing it.
+    """
+
+    def __init__(self, process: Process, abort_ns: int) -> None:
+        self.process = process
+        self._abort_ns = abort_ns
+        self._asked_ns: int | None = None
+
+    def try_reap(self) -> int | None:
+        """The farm's exit code for its end, once it has ended."""
+        returncode = self.process.try_reap()
+        if returncode is None:
+            return None
+        if returncode in _ASKED:
+            return EXIT_OK
+        return returncode if returncode >= 0 else EXIT_INTERNAL
+
+    def dismiss(self, now_ns: int) -> None:
+        """Ask it to end; later calls kill it once it has taken too long."""
+        if self._asked_ns is None:
+            self._asked_ns = now_ns
+            self.process.send(signal.SIGTERM)
+        elif now_ns - self._asked_ns > self._abort_ns:
+            self.process.send(signal.SIGKILL)

@@ -1,0 +1,93 @@
+"""Child specs: what runs, where it stands in the control block, and in which order.
+
+A later child role is one more entry in `children_of`. Stages start in ascending order and stop in
+descending order. A stage of services does not wait for the one before it to be ready (children
+start in parallel, and each waits for what it needs); only a task holds up the stages after it,
+until it has exited.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from msgspec import Struct
+
+EXPERIENCES_SLOT = 0
+WARM_UP_SLOT = 1
+FIRST_ROLLOUT_SLOT = 2
+MAX_ROLLOUTS = 64
+"""Rollout workers take slots 2 to 65; the rest of the control block is free for later roles."""
+
+WARM_UP_STAGE, EXPERIENCES_STAGE, ROLLOUT_STAGE = range(3)
+
+
+class Kind(StrEnum):
+    """What the end of a child means."""
+
+    SERVICE = "service"
+    """It runs until it is stopped; an earlier end is a failure, and it is started again."""
+    TASK = "task"
+    """It runs once; exit code 0 is its success, anything else ends the farm."""
+
+
+class ChildSpec(Struct, frozen=True):
+    """One child that shall run."""
+
+    name: str
+    """Unique, such as `rollout-3`."""
+    role: str
+    index: int
+    """Number among the children of its role, from 0."""
+    slot: int
+    """Its slot in the control block."""
+    target: str
+    """`package.module:function`, called with a ChildContext in a fresh interpreter."""
+    stage: int
+    kind: Kind = Kind.SERVICE
+
+
+def warm_up() -> ChildSpec:
+    """The task that fills the kernel cache before anyone else compiles."""
+    return ChildSpec(
+        name="warm-up",
+        role="warm-up",
+        index=0,
+        slot=WARM_UP_SLOT,
+        target="farm.worker.warm_up:main",
+        stage=WARM_UP_STAGE,
+        kind=Kind.TASK,
+    )
+
+
+def children_of(n_workers: int) -> tuple[ChildSpec, ...]:
+    """The services of a farm with `n_workers` rollout workers, in start order."""
+    experiences = ChildSpec(
+        name="experiences",
+        role="experiences",
+        index=0,
+        slot=EXPERIENCES_SLOT,
+        target="farm.serve.main:main",
+        stage=EXPERIENCES_STAGE,
+    )
+    rollouts = tuple(
+        ChildSpec(
+            name=f"rollout-{index}",
+            role="rollout",
+            index=index,
+            slot=FIRST_ROLLOUT_SLOT + index,
+            target="farm.worker.main:main",
+            stage=ROLLOUT_STAGE,
+        )
+        for index in range(n_workers)
+    )
+    return (experiences, *rollouts)
+
+
+def start_order(specs: Iterable[ChildSpec]) -> list[ChildSpec]:
+    """By stage, and within a stage as given."""
+    return sorted(specs, key=lambda spec: spec.stage)
+
+
+def last_stage(specs: Iterable[ChildSpec]) -> list[ChildSpec]:
+    """The specs that stop next: those of the highest stage; empty if there are none."""
+    ordered = start_order(specs)
+    return [spec for spec in ordered if spec.stage == ordered[-1].stage]

@@ -1,0 +1,174 @@
+"""One child as the supervisor has it: its process, its phase, its slot and its history."""
+
+import signal
+from typing import Protocol
+
+from msgspec import Struct
+
+from farm.shm.control import ChildSlot, ChildState
+from farm.supervisor.deadlines import NS_PER_S
+from farm.supervisor.lifecycle import Event, Phase, move
+from farm.supervisor.spawn import Process, exit_reason
+from farm.supervisor.specs import ChildSpec, Kind
+from farm.telemetry.log import Logger
+
+_SIGNAL_OF = {
+    Event.DRAIN: signal.SIGTERM,
+    Event.ABORT: signal.SIGABRT,
+    Event.KILL: signal.SIGKILL,
+}
+_EVENT_OF = {
+    Event.DRAIN: "child_draining",
+    Event.ABORT: "child_aborting",
+    Event.KILL: "child_killing",
+}
+
+
+class Starter(Protocol):
+    """Starts the process of a spec."""
+
+    def spawn(self, spec: ChildSpec, generation: int) -> Process:
+        """Start it; OSError if the machine cannot."""
+
+
+class Death(Struct, frozen=True):
+    """How a process of a child ended."""
+
+    returncode: int
+    """As subprocess has it: a signal is negative."""
+    phase: Phase
+    """Where in its life."""
+    reason: str
+    """In words, with what the supervisor did about it."""
+    asked: bool
+    """It was asked to and ended with 0, or by the SIGTERM itself before it could answer."""
+
+
+class WatchedChild:
+    """The actual state of one child.
+
+    Attributes:
+        spec: what it runs.
+        phase: where it is in its life.
+        since_ns: when it came to that phase.
+        due_ns: while it is down, not started before this time.
+        generation: of the last process; 0 before the first.
+        proven: a process of this child was ready once, so that what it runs can run here.
+        deaths_ns: its deaths that were followed by a restart and still count.
+    """
+
+    def __init__(self, spec: ChildSpec, slot: ChildSlot, log: Logger) -> None:
+        self.spec = spec
+        self.phase = Phase.DOWN
+        self.since_ns = 0
+        self.due_ns = 0
+        self.generation = 0
+        self.proven = False
+        self.deaths_ns: list[int] = []
+        self._slot = slot
+        self._process: Process | None = None
+        self._verdict = ""
+        self._spawned_ns = 0
+        self._base_log = log
+        slot.assign(spec.name, spec.role, spec.index)
+
+    @property
+    def process(self) -> Process | None:
+        """The process, unless the child is down."""
+        return self._process
+
+    @property
+    def log(self) -> Logger:
+        """Lines about this child carry its role, worker and generation."""
+        return self._base_log.bind(
+            child=self.spec.name,
+            role=self.spec.role,
+            worker=self.spec.index,
+            generation=self.generation,
+        )
+
+    @property
+    def heartbeat_ns(self) -> int:
+        """Its last heartbeat."""
+        return self._slot.heartbeat_ns
+
+    def spawn(self, starter: Starter, now_ns: int) -> Process:
+        """Start its next generation.
+
+        Raises:
+            OSError: the machine cannot start a process.
+        """
+        self.generation += 1
+        self._verdict = ""
+        self._enter(Event.SPAWN, now_ns)
+        self._spawned_ns = now_ns
+        slot = self._slot
+        slot.generation = self.generation
+        slot.started_ns = now_ns
+        slot.heartbeat_ns = now_ns
+        slot.restarts = self.generation - 1
+        # Before the process exists: from here until its death only the child writes the state.
+        slot.state = ChildState.STARTING
+        try:
+            self._process = starter.spawn(self.spec, self.generation)
+        except OSError:
+            self._enter(Event.EXIT, now_ns)
+            slot.state = ChildState.FAILED
+            raise
+        slot.pid = self._process.pid
+        self.log.info("child_spawned", child_pid=self._process.pid)
+        return self._process
+
+    def notice_ready(self, now_ns: int) -> None:
+        """Take over what the child says of itself in its slot."""
+        if self.phase is Phase.STARTING and self._slot.state is ChildState.READY:
+            self._enter(Event.READY, now_ns)
+            self.proven = True
+            self.log.info("child_ready", startup_s=self._age_s(now_ns))
+
+    def end(self, event: Event, now_ns: int, *, reason: str = "") -> None:
+        """Ask it to drain, abort it or kill it.
+
+        Args:
+            event: DRAIN, ABORT or KILL.
+            now_ns: the time.
+            reason: what it did wrong; empty if its end is wanted.
+        """
+        assert self._process is not None, f"{self.spec.name} is {self.phase}"
+        self._enter(event, now_ns)
+        if reason:
+            self._verdict = self._verdict or reason
+            self.log.error(_EVENT_OF[event], reason=reason, child_pid=self._process.pid)
+        else:
+            self.log.debug(_EVENT_OF[event], child_pid=self._process.pid)
+        self._process.send(_SIGNAL_OF[event])
+
+    def try_reap(self, now_ns: int) -> Death | None:
+        """How the process ended, once; None while it runs or if there is none."""
+        if self._process is None:
+            return None
+        returncode = self._process.try_reap()
+        if returncode is None:
+            return None
+        self._process = None
+        ended_in = self.phase
+        self._enter(Event.EXIT, now_ns)
+        reason = exit_reason(returncode)
+        if self._verdict:
+            reason = f"{self._verdict}, then {reason}"
+        asked = ended_in is Phase.DRAINING and returncode in {0, -signal.SIGTERM}
+        done = self.spec.kind is Kind.TASK and returncode == 0
+        given_up = ended_in is Phase.KILLING and not self._verdict
+        self._slot.exit_reason = reason
+        self._slot.pid = 0
+        self._slot.state = ChildState.STOPPED if asked or done else ChildState.FAILED
+        log = self.log.info if asked or done or given_up else self.log.warning
+        log("child_exited", reason=reason, phase=str(ended_in), ran_s=self._age_s(now_ns))
+        return Death(returncode, ended_in, reason, asked=asked)
+
+    def _age_s(self, now_ns: int) -> float:
+        return round((now_ns - self._spawned_ns) / NS_PER_S, 3)
+
+    def _enter(self, event: Event, now_ns: int) -> None:
+        self.phase = move(self.phase, event)
+        self.since_ns = now_ns

@@ -1,0 +1,49 @@
+import pytest
+
+from farm.shm.control import MAX_CHILDREN
+from farm.supervisor.specs import (
+    MAX_ROLLOUTS,
+    Kind,
+    children_of,
+    last_stage,
+    start_order,
+    warm_up,
+)
+
+
+@pytest.mark.parametrize("n_workers", [1, 3, MAX_ROLLOUTS])
+def test_a_farm_is_one_service_and_its_workers(n_workers):
+    names = [spec.name for spec in children_of(n_workers)]
+    assert names == ["experiences", *(f"rollout-{index}" for index in range(n_workers))]
+
+
+def test_names_and_slots_are_unique_and_fit_the_control_block():
+    specs = (warm_up(), *children_of(MAX_ROLLOUTS))
+    assert len({spec.name for spec in specs}) == len(specs)
+    assert len({spec.slot for spec in specs}) == len(specs)
+    assert max(spec.slot for spec in specs) < MAX_CHILDREN
+
+
+def test_a_worker_keeps_its_slot_when_the_farm_grows():
+    small, large = children_of(1), children_of(5)
+    assert large[: len(small)] == small
+
+
+def test_the_warm_up_starts_first_and_is_the_only_task():
+    specs = start_order([*children_of(2), warm_up()])
+    assert specs[0] == warm_up()
+    assert [spec.name for spec in specs if spec.kind is Kind.TASK] == ["warm-up"]
+
+
+def test_stop_order_is_start_order_backwards():
+    left = list(children_of(2))
+    stopped = []
+    while left:
+        stage = last_stage(left)
+        stopped.append([spec.name for spec in stage])
+        left = [spec for spec in left if spec not in stage]
+    assert stopped == [["rollout-0", "rollout-1"], ["experiences"]]
+
+
+def test_nothing_has_no_last_stage():
+    assert last_stage([]) == []
