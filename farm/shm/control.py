@@ -77,6 +77,7 @@ COUNTERS = (
     "streams",
     "rpc_errors",
     "corrupt_records",
+    "subscriptions",
 )
 """Labels of the counters of a slot, by position; at most 32."""
 

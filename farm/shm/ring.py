@@ -12,8 +12,8 @@ The producer's private state is its cursor, int64[16], from `recover`. Claims ar
 until `publish`, which makes all of them visible with one store: a producer killed before it leaves
 nothing. The consumer's private state is a position.
 
-A ring may hold garbage (a stray write, a fault): the consumer checks each length against what is
-published and gets CORRUPT instead of reading out of bounds, and goes on at the tail; the producer
+A ring may hold garbage (a stray write, a fault): the consumer checks each record against position
+and tail and gets CORRUPT instead of reading out of bounds, and goes on at the tail; the producer
 takes a head that cannot be for a full ring. There is no loop in here.
 """
 
@@ -30,6 +30,7 @@ from farm.shm.ring_layout import (
     CHECKPOINT_OFFSET,
     DATA_OFFSET,
     HEAD_OFFSET,
+    LAP_SHIFT,
     LINE_BYTES,
     MAX_RECORD_BYTES,
     PARKED_OFFSET,
@@ -162,11 +163,12 @@ def try_claim(mem: Mem, cursor: Cursor, n_bytes: int) -> int:
     if not _room(mem, cursor, skip + record):
         return FULL
     if skip > 0:
-        store_word(mem, DATA_OFFSET + place, SKIP_LENGTH)
+        store_word(mem, DATA_OFFSET + place, (position << LAP_SHIFT) | SKIP_LENGTH)
+        position += skip
         place = _int64(0)
-    store_word(mem, DATA_OFFSET + place, payload)
-    cursor[LAST_CLAIM] = position + skip
-    cursor[CLAIMED] = position + skip + record
+    store_word(mem, DATA_OFFSET + place, (position << LAP_SHIFT) | payload)
+    cursor[LAST_CLAIM] = position
+    cursor[CLAIMED] = position + record
     cursor[SEQUENCE] += 1
     cursor[PENDING] += 1
     return _int64(DATA_OFFSET + place + RECORD_HEADER_BYTES)
@@ -183,15 +185,18 @@ def shrink(mem: Mem, cursor: Cursor, n_bytes: int) -> None:
     held = cursor[CLAIMED] - cursor[LAST_CLAIM]
     if cursor[PENDING] > 0 and payload >= 0 and record <= held:
         capacity = mem.size - DATA_OFFSET
-        place = cursor[LAST_CLAIM] & (capacity - 1)
-        if payload <= load_word(mem, DATA_OFFSET + place):
-            store_word(mem, DATA_OFFSET + place, payload)
+        at = DATA_OFFSET + (cursor[LAST_CLAIM] & (capacity - 1))
+        lap = cursor[LAST_CLAIM] << LAP_SHIFT
+        if payload <= load_word(mem, at) ^ lap:
+            store_word(mem, at, lap | payload)
             cursor[CLAIMED] = cursor[LAST_CLAIM] + record
 
 
 @inline
-def abandon(cursor: Cursor) -> int:
+def abandon(mem: Mem, cursor: Cursor) -> int:
     """Give up every claim since the last publish; their sequences are used by the next records.
+
+    What was dropped in the meantime becomes visible.
 
     Returns:
         How many records were given up.
@@ -200,6 +205,7 @@ def abandon(cursor: Cursor) -> int:
     cursor[CLAIMED] = cursor[LAST_CLAIM] = cursor[PUBLISHED]
     cursor[SEQUENCE] -= n_records
     cursor[PENDING] = 0
+    _checkpoint(mem, cursor)
     return n_records
 
 
@@ -327,14 +333,15 @@ def next_record(mem: Mem, position: int, tail: int) -> tuple[int, int, int]:
     if ready < 0 or ready > capacity or (ready | position) & (ALIGNMENT - 1) != 0:
         return CORRUPT, 0, tail
     place = position & (capacity - 1)
-    length = load_word(mem, DATA_OFFSET + place)
+    # With another lap than this position's, what is left is out of bounds, or negative.
+    length = load_word(mem, DATA_OFFSET + place) ^ (position << LAP_SHIFT)
     start = position
     if length == SKIP_LENGTH:
         start += capacity - place
         if tail - start <= 0:
             return CORRUPT, 0, tail
         place = _int64(0)
-        length = load_word(mem, DATA_OFFSET)
+        length = load_word(mem, DATA_OFFSET) ^ (start << LAP_SHIFT)
     if _too_large(mem, length):
         return CORRUPT, 0, tail
     record = _record_bytes(length)

@@ -20,7 +20,7 @@ of 8; the place in the data is `position & (capacity - 1)`. Arithmetic wraps: di
 A record, 8-byte aligned, in one piece:
 
     +0  length    u32   bytes of payload; 0xFFFFFFFF = skip: go on at the start of the data
-    +4  reserved  u32   0
+    +4  lap       u32   position / 8, low 32 bits: what is left of an earlier lap is no record here
     +8  payload, then 0 to 7 bytes of anything
 
 A checkpoint: stamp, tail, sequence, experiences, games, dropped records, dropped experiences. The
@@ -62,6 +62,8 @@ RECORD_HEADER_BYTES = 8
 ALIGNMENT = 8
 SKIP_LENGTH = 0xFFFF_FFFF
 """Length of the marker that fills the end of the data."""
+LAP_SHIFT = 29
+"""`position << LAP_SHIFT` is the lap in place: position / 8 in the upper half of a word."""
 
 MIN_CAPACITY = 4096
 MAX_CAPACITY = 1 << 34

@@ -120,7 +120,7 @@ class Segment:
         access = mmap.ACCESS_READ if readonly else mmap.ACCESS_WRITE
         self._map = mmap.mmap(fd, n_bytes, access=access)
         self._bytes = memoryview(self._map)
-        self._words = self._bytes.cast("Q")
+        self._words = self._bytes[: n_bytes & ~7].cast("Q")
         self.mem: NDArray[np.uint8] = np.frombuffer(self._map, dtype=np.uint8)
 
     @classmethod

@@ -1,0 +1,186 @@
+import os
+
+import pytest
+
+from farm.errors import SegmentAbsentError, SegmentError, SharedMemoryFullError
+from farm.shm import segment as segment_module
+from farm.shm.atomics import add_to_cell
+from farm.shm.control import (
+    CONTROL_BYTES,
+    COUNTERS,
+    MAX_CHILDREN,
+    MAX_CONFIG_BYTES,
+    NEXT_GAME_OFFSET,
+    ChildState,
+    ControlBlock,
+    FarmState,
+)
+from farm.shm.lease import acquire_instance
+from farm.shm.ring_layout import create_ring
+from farm.shm.segment import list_segments
+
+
+@pytest.fixture
+def block(instance):
+    made = ControlBlock.create(instance, 3, seed=2**63 - 1)
+    yield made
+    made.unlink()
+    made.close()
+
+
+@pytest.fixture
+def seen(block, instance):
+    made = ControlBlock.attach(instance, readonly=True)
+    yield made
+    made.close()
+
+
+def test_a_new_block_says_who_runs_the_farm(block, seen):
+    assert seen.pid == os.getpid()
+    assert seen.seed == 2**63 - 1
+    assert seen.state is FarmState.STARTING
+    assert seen.next_game == 0
+    assert seen.address == ""
+    assert seen.started_ns > 0
+    assert [child.state for child in seen.children] == [ChildState.EMPTY] * 3
+
+
+def test_every_field_of_a_slot_reaches_a_reader_and_no_other_slot(block, seen):
+    child = block.children[1]
+    child.assign("rollout-1", "rollout", 1)
+    child.pid, child.generation, child.restarts, child.started_ns = 11, 12, 13, 14
+    child.exit_reason = "signal 9 (SIGKILL)"
+    child.state = ChildState.READY
+    child.beat(15)
+    child.config_epoch = 16
+    child.add("records", 20)
+    child.add("records", 1)
+    child.set("streams", 22)
+
+    other = seen.children[1]
+    assert (other.name, other.role, other.index) == ("rollout-1", "rollout", 1)
+    assert (other.pid, other.generation, other.restarts, other.started_ns) == (11, 12, 13, 14)
+    assert (other.heartbeat_ns, other.config_epoch) == (15, 16)
+    assert other.exit_reason == "signal 9 (SIGKILL)"
+    assert other.state is ChildState.READY
+    assert other.counter("records") == 21
+    expected = dict.fromkeys(COUNTERS, 0) | {"records": 21, "streams": 22}
+    assert other.counters_dict() == expected
+    for neighbour in (seen.children[0], seen.children[2]):
+        assert neighbour.segment.read(neighbour.base, 512) == bytes(512)
+
+
+def test_assigning_a_slot_anew_clears_it(block):
+    child = block.children[0]
+    child.assign("rollout-0", "rollout", 0)
+    child.add("env_steps", 5)
+    child.restarts = 3
+    child.assign("experiences", "experiences", 0)
+    assert child.name == "experiences"
+    assert child.restarts == 0
+    assert child.counters_dict() == dict.fromkeys(COUNTERS, 0)
+
+
+def test_a_long_text_is_cut_between_characters(block):
+    child = block.children[0]
+    child.exit_reason = "é" * 40
+    assert child.exit_reason == "é" * 32
+    child.name = "x" * 31 + "é"
+    assert child.name == "x" * 31
+
+
+def test_a_text_that_is_being_written_reads_as_empty(block, seen):
+    block.address = "127.0.0.1:50051"
+    assert seen.address == "127.0.0.1:50051"
+    block.segment.write(4352 + 8, b"9")
+    assert seen.address == ""
+
+
+def test_a_text_cell_full_of_garbage_reads_as_empty(block, seen):
+    block.segment.write(4352, b"\xff" * 256)
+    assert seen.address == ""
+
+
+def test_there_is_no_config_before_the_first(seen):
+    assert seen.load_config() == (0, b"")
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, MAX_CONFIG_BYTES])
+def test_the_newest_config_is_read(block, seen, n_bytes):
+    for epoch in range(1, 6):
+        block.store_config(epoch, bytes([epoch]) * n_bytes)
+        assert seen.load_config() == (epoch, bytes([epoch]) * n_bytes)
+
+
+def test_a_config_that_is_too_long_changes_nothing(block, seen):
+    block.store_config(1, b"{}")
+    with pytest.raises(SegmentError, match=str(MAX_CONFIG_BYTES)):
+        block.store_config(2, bytes(MAX_CONFIG_BYTES + 1))
+    assert seen.load_config() == (1, b"{}")
+
+
+def test_a_config_whose_writer_died_halfway_leaves_the_one_before(block, seen):
+    block.store_config(1, b"one")
+    block.store_config(2, b"two")
+    # Stamp 3 would go where stamp 1 was: its head is cleared, its bytes half written.
+    place = 8192 + 128 + MAX_CONFIG_BYTES
+    block.segment.store(place, 0)
+    block.segment.write(place + 128, b"thr")
+    assert seen.load_config() == (2, b"two")
+
+
+def test_games_are_numbered_by_one_atomic_cell(block, seen):
+    assert add_to_cell(block.mem, NEXT_GAME_OFFSET, 128) == 0
+    assert add_to_cell(block.mem, NEXT_GAME_OFFSET, 128) == 128
+    assert seen.next_game == 256
+
+
+def test_a_counter_can_be_written_by_its_offset(block):
+    child = block.children[2]
+    add_to_cell(block.mem, child.counter_offset("env_steps"), 7)
+    assert child.counter("env_steps") == 7
+
+
+def test_the_number_of_children_can_grow(block, seen):
+    block.n_children = MAX_CHILDREN
+    assert len(seen.children) == MAX_CHILDREN
+    seen_last = seen.children[-1]
+    assert seen_last.base + 512 == CONTROL_BYTES
+
+
+def test_more_children_than_slots_are_refused(instance):
+    with pytest.raises(SegmentError, match="81 children"):
+        ControlBlock.create(instance, MAX_CHILDREN + 1)
+    assert list_segments(instance) == []
+
+
+def test_unlinking_removes_every_segment_of_the_instance(instance):
+    block = ControlBlock.create(instance, 1)
+    create_ring(instance, 0, 4096).close()
+    create_ring(instance, 1, 4096).close()
+    names = list_segments(instance)
+    assert sorted(block.unlink()) == names
+    assert list_segments(instance) == []
+    block.close()
+
+
+def test_only_the_supervisor_may_unlink(block, instance):
+    with ControlBlock.attach(instance).segment, pytest.raises(SegmentError, match="supervisor"):
+        ControlBlock.attach(instance).unlink()
+
+
+def test_a_block_made_on_a_held_lease_gives_it_back_when_closed(instance):
+    lease = acquire_instance(instance)
+    block = ControlBlock.create(instance, 1, lease=lease)
+    block.unlink()
+    block.close()
+    acquire_instance(instance).close()
+
+
+def test_a_block_that_does_not_fit_leaves_nothing_and_gives_the_lease_back(instance, monkeypatch):
+    monkeypatch.setattr(segment_module, "free_bytes", lambda: 0)
+    with pytest.raises(SharedMemoryFullError):
+        ControlBlock.create(instance, 1)
+    with pytest.raises(SegmentAbsentError):
+        ControlBlock.attach(instance)
+    acquire_instance(instance).close()

@@ -1,0 +1,161 @@
+"""The ring against a deque: any sequence of what both sides can do, deaths included."""
+
+import itertools
+from collections import deque
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from farm.shm import ring
+from farm.shm.ring import RingConsumer, RingProducer
+from farm.shm.ring_layout import (
+    CHECKPOINT_OFFSET,
+    HEAD_OFFSET,
+    LINE_BYTES,
+    SAVED_TAIL,
+    TAIL_OFFSET,
+    RingView,
+    create_ring,
+    max_payload_bytes,
+    record_bytes,
+)
+
+CAPACITY = 4096
+LARGEST = max_payload_bytes(CAPACITY)
+SIZES = st.one_of(
+    st.integers(0, 40),
+    st.sampled_from([LARGEST, LARGEST - 1, LARGEST - 8, CAPACITY // 4 - 8]),
+    st.integers(0, LARGEST),
+)
+STARTS = st.sampled_from([0, 8, CAPACITY - 8, 2**63 - CAPACITY - 64, 2**63 - 8, 2**64 - 64])
+NUMBERS = itertools.count()
+
+
+class RingMachine(RuleBasedStateMachine):
+    """The model: deques of (sequence, payload), and byte positions that never wrap."""
+
+    @initialize(start=STARTS)
+    def make(self, start):
+        self.segment = create_ring("model", next(NUMBERS), CAPACITY)
+        self.segment.unlink()
+        for offset in (TAIL_OFFSET, HEAD_OFFSET, CHECKPOINT_OFFSET + SAVED_TAIL):
+            self.segment.store(offset, start)
+        self.segment.store(CHECKPOINT_OFFSET + LINE_BYTES + SAVED_TAIL, start)
+        self.producer = RingProducer(self.segment)
+        self.consumer = RingConsumer(self.segment)
+        self.view = RingView(self.segment)
+        self.head = self.tail = self.claimed = self.taken_to = start
+        self.pending, self.published, self.taken = deque(), deque(), deque()
+        self.sequence = self.dropped = 0
+        self.saved = (0, 0, 0)  # sequence, dropped, experiences: what outlives the producer
+
+    def teardown(self):
+        if hasattr(self, "segment"):
+            self.producer = self.consumer = self.view = None
+            self.segment.close()
+
+    def _save(self, n_experiences=0):
+        self.saved = (self.sequence, self.dropped, self.saved[2] + n_experiences)
+
+    def _put(self, n_bytes, held_bytes):
+        """Claim `held_bytes`, shrink to `n_bytes` if that is less, and fill."""
+        place = self.claimed % CAPACITY
+        record = record_bytes(held_bytes)
+        skip = CAPACITY - place if place + record > CAPACITY else 0
+        fits = self.claimed + skip + record - self.head <= CAPACITY
+        assert ring.next_sequence(self.producer.cursor) == self.sequence
+        room = self.producer.try_claim(held_bytes)
+        assert (room is not None) == fits
+        if room is None:
+            return
+        payload = (self.sequence % 251).to_bytes() * n_bytes
+        room[:n_bytes] = payload
+        if n_bytes < held_bytes:
+            ring.shrink(self.producer.mem, self.producer.cursor, n_bytes)
+        self.claimed += skip + record_bytes(n_bytes)
+        self.pending.append((payload, self.claimed))
+        self.sequence += 1
+
+    @rule(n_bytes=SIZES)
+    def claim(self, n_bytes):
+        self._put(n_bytes, n_bytes)
+
+    @rule(n_bytes=SIZES, held_bytes=SIZES)
+    def claim_and_shrink(self, n_bytes, held_bytes):
+        self._put(min(n_bytes, held_bytes), held_bytes)
+
+    @rule(n_experiences=st.integers(0, 40))
+    def publish(self, n_experiences):
+        self.producer.publish(n_experiences)
+        self.published.extend(self.pending)
+        self.pending.clear()
+        self.tail = self.claimed
+        self._save(n_experiences)
+
+    @rule()
+    def abandon(self):
+        assert ring.abandon(self.producer.mem, self.producer.cursor) == len(self.pending)
+        self.sequence -= len(self.pending)
+        self.pending.clear()
+        self.claimed = self.tail
+        self._save()
+
+    @rule(n_records=st.integers(0, 5))
+    def drop(self, n_records):
+        ring.drop(self.producer.mem, self.producer.cursor, n_records, 2 * n_records)
+        self.sequence += n_records
+        self.dropped += n_records
+        if not self.pending:
+            self._save()
+
+    @rule(n_bytes=st.integers(0, CAPACITY))
+    def park(self, n_bytes):
+        full = self.claimed + n_bytes - self.head > CAPACITY
+        assert ring.park(self.producer.mem, self.producer.cursor, n_bytes) == full
+        assert ring.is_parked(self.consumer.mem) == full
+        ring.unpark(self.producer.mem)
+
+    @rule()
+    def kill_the_producer(self):
+        self.producer = RingProducer(self.segment, self.segment.generation + 1)
+        self.pending.clear()
+        self.claimed = self.tail
+        self.sequence, self.dropped, _ = self.saved
+
+    @rule()
+    def peek(self):
+        record = self.consumer.peek()
+        if not self.published:
+            assert record is None
+            return
+        payload, self.taken_to = self.published.popleft()
+        self.taken.append((payload, self.taken_to))
+        assert bytes(record) == payload
+
+    @rule()
+    def release(self):
+        self.consumer.release()
+        self.head = self.taken_to
+        self.taken.clear()
+
+    @precondition(lambda self: self.taken)
+    @rule()
+    def kill_the_consumer(self):
+        self.consumer = RingConsumer(self.segment)
+        self.published.extendleft(reversed(self.taken))
+        self.taken.clear()
+        self.taken_to = self.head
+
+    @invariant()
+    def the_view_agrees(self):
+        if hasattr(self, "segment"):
+            checkpoint = self.view.checkpoint()
+            seen = (checkpoint.sequence, checkpoint.dropped_records, checkpoint.experiences)
+            assert seen == self.saved
+            assert self.view.used_bytes == self.tail - self.head
+            assert self.view.records == self.saved[0] - self.saved[1]
+
+
+TestRing = RingMachine.TestCase
+TestRing.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
