@@ -24,7 +24,7 @@ def to_config(tree: Value, origins: Mapping[str, str] | None = None) -> FarmConf
     """
     known = origins or {}
     for key in unknown_keys(tree):
-        raise ConfigError(key, unknown_key(key) + _from(known.get(key)))
+        raise ConfigError(key, unknown_key(key, known.get(key)))
     try:
         return msgspec.convert(tree, FarmConfig, strict=True)
     except msgspec.ValidationError as error:
@@ -57,7 +57,7 @@ def _wrong_value(
     where = _from(origins.get(key))
     field = field_index().get(key)
     if field is None:
-        return ConfigError(key, f"keys with values are wanted here{where}; {error}")
+        return ConfigError(key, f"keys with values are wanted, got {show(pick(tree, key))}{where}")
     value = pick(tree, key)
     if item and isinstance(value, list):
         value = value[int(item.partition("]")[0])]

@@ -75,20 +75,24 @@ def pick(tree: Value, key: str) -> Value:
     return tree
 
 
-def unknown_key(key: str) -> str:
+def unknown_key(key: str, origin: str | None = None) -> str:
     """Why a key that the schema lacks is refused, with the nearest that it has."""
     near = suggest(key)
-    hint = f"; did you mean {near}?" if near else "; `farm config --keys` lists all"
-    return f"no such key{hint}"
+    hint = f"did you mean {near}?" if near else "`farm config --keys` lists all"
+    return f"no such key{f' ({origin})' if origin else ''}; {hint}"
 
 
 def suggest(key: str) -> str | None:
     """The key that was probably meant: the same last name elsewhere, or a close spelling."""
     known = [*field_index(), *sorted(sections())]
-    last = key.rsplit(".", 1)[-1]
-    same_name = [candidate for candidate in known if candidate.rsplit(".", 1)[-1] == last]
+    section, _, last = key.rpartition(".")
+    same_name = [candidate for candidate in known if candidate.rpartition(".")[2] == last]
     if len(same_name) == 1:
         return same_name[0]
+    if section in sections():  # a section that is right would make all of its keys look close
+        names = [one.removeprefix(f"{section}.") for one in known if one.startswith(f"{section}.")]
+        near = closest(last, names)
+        return f"{section}.{near}" if near else None
     return closest(key, known)
 
 

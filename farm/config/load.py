@@ -10,6 +10,7 @@ serialises compositions, and another user's Hydra is put back afterwards.
 """
 
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,13 +73,15 @@ def compose(overrides: Sequence[str] = (), *, folders: Sequence[Path] = ()) -> C
     Args:
         overrides: in Hydra's grammar, such as `worker.count=4`, `match.seats=[expander,random]`,
             `env=prod`.
-        folders: where to look for files, the first that has one wins; the packaged folder alone
-            if empty.
+        folders: where to look for files, the first that has one wins; the first has a config.yaml.
+            The packaged folder alone if empty.
 
     Raises:
         ConfigError: anything wrong in overrides or files.
     """
     places = [folder.resolve() for folder in folders] or [conf_dir()]
+    if not (places[0] / f"{PRIMARY}.yaml").is_file():
+        raise ConfigError("", f"{places[0]} has no {PRIMARY}.yaml")
     lines = list(overrides)
     options = _options(places)
     override_rules.screen(lines, options)
@@ -175,23 +178,46 @@ def _holds(tree: Value, key: str) -> bool:
 def _config_errors(places: Sequence[Path]) -> Iterator[None]:
     """Everything that Hydra, OmegaConf and the YAML parser raise, as `ConfigError`."""
     try:
-        yield
-    except yaml.MarkedYAMLError as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", category=UserWarning, module=r"hydra\.")
+            yield
+    except yaml.YAMLError as error:
         raise ConfigError("", _yaml_text(error)) from error
     except MissingConfigException as error:
         raise _missing_option(error) from error
     except (OmegaConfBaseException, HydraException) as error:
-        raise _composition_error(error) from error
-    except (OSError, ValueError, TypeError, AttributeError, AssertionError) as error:
-        # Hydra's answers to files that cannot be read, or that are no mapping.
-        listed = ", ".join(map(str, places))
-        raise ConfigError("", f"cannot compose {listed}: {_first_line(error)}") from error
+        raise _composition_error(error, places) from error
+    except RecursionError as error:
+        raise ConfigError("", f"{_names(places)}: files or values that hold themselves") from error
+    except (OSError, ValueError, TypeError, AttributeError, AssertionError, UserWarning) as error:
+        # Hydra's answers to files that cannot be read, are no mapping, or have odd defaults lists.
+        where = _unreadable(places) or f"{_names(places)}: {_first_line(error)}"
+        raise ConfigError("", where) from error
 
 
-def _yaml_text(error: yaml.MarkedYAMLError) -> str:
-    mark = error.problem_mark or error.context_mark
-    where = f"{mark.name}:{mark.line + 1}:{mark.column + 1}" if mark else "a file"
-    return f"{where}: broken YAML: {error.problem or error.context}"
+def _names(places: Sequence[Path]) -> str:
+    return ", ".join(map(str, places))
+
+
+def _unreadable(places: Sequence[Path]) -> str | None:
+    """The file that is to blame, which Hydra does not always tell, and why."""
+    for file in sorted(file for place in places for file in place.rglob("*.yaml")):
+        try:
+            content = OmegaConf.load(file)
+        except (OSError, ValueError, OmegaConfBaseException) as error:
+            return f"{file}: {_first_line(error)}"
+        if not OmegaConf.is_dict(content):
+            return f"{file}: keys with values are wanted, not a list"
+    return None
+
+
+def _yaml_text(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:  # a character that YAML does not allow
+        name, place = getattr(error, "name", "a file"), getattr(error, "position", 0)
+        return f"{name}: broken YAML: {_first_line(error)} at character {place}"
+    problem = getattr(error, "problem", None) or _first_line(error)
+    return f"{mark.name}:{mark.line + 1}:{mark.column + 1}: broken YAML: {problem}"
 
 
 def _missing_option(error: MissingConfigException) -> ConfigError:
@@ -200,14 +226,15 @@ def _missing_option(error: MissingConfigException) -> ConfigError:
     return ConfigError(group if name else "", _first_line(error) + listed)
 
 
-def _composition_error(error: Exception) -> ConfigError:
-    """OmegaConf knows the key; Hydra wraps it and knows the file."""
+def _composition_error(error: BaseException, places: Sequence[Path]) -> ConfigError:
+    """OmegaConf knows the key, Hydra wraps it and knows the file, neither always."""
     cause = error
-    while cause.__cause__ is not None and isinstance(cause.__cause__, Exception):
+    while cause.__cause__ is not None:
         cause = cause.__cause__
     key = cause.full_key if isinstance(cause, OmegaConfBaseException) else None
-    parts = [_first_line(error), _first_line(cause)] if cause is not error else [_first_line(error)]
-    return ConfigError(key or "", ": ".join(part for part in parts if part))
+    told = [str(one).partition("\n")[0] for one in dict.fromkeys((error, cause))]
+    reason = ": ".join(part for part in told if part) or type(cause).__name__
+    return ConfigError(key or "", _unreadable(places) or reason)
 
 
 def _first_line(error: BaseException) -> str:

@@ -43,8 +43,9 @@ def screen(overrides: Sequence[str], options: Mapping[str, Sequence[str]]) -> No
             _screen_option(override, options[key])
         elif key not in field_index() and key not in sections():
             raise ConfigError(key, unknown_key(key))
-        for stranger in unknown_keys(cast("Value", override.value()), prefix=f"{key}."):
-            raise ConfigError(stranger, unknown_key(stranger))
+        if key in sections():
+            for stranger in unknown_keys(cast("Value", override.value()), prefix=f"{key}."):
+                raise ConfigError(stranger, unknown_key(stranger))
 
 
 def _parse(parser: OverridesParser, text: str) -> Override:
