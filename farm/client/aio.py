@@ -1,0 +1,292 @@
+"""The asyncio face of the client: the sync one's twin over the same core.
+
+async with AsyncClient("127.0.0.1:50051") as client:
+    async for trajectories in client.batches(512):
+        batch = stack(trajectories)
+        ...
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+import weakref
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+
+from farm.client import replies
+from farm.client.core import Received
+from farm.client.decode import Trajectory
+from farm.client.retry import Retry
+from farm.client.session import (
+    CHANNEL_OPTIONS,
+    CLOSE_S,
+    DEFAULT_ADDRESS,
+    Session,
+    StreamCall,
+    stream_call,
+    subscribe_call,
+)
+from farm.errors import UsageError
+from farm.rpc import names
+from farm.rpc.status import error_of
+
+
+class AsyncSubscription:
+    """Trajectories of one stream, as an asynchronous iterator that reconnects by itself.
+
+    The rules and the errors are those of `farm.client.Subscription`. A wait that is cancelled costs
+    the connection, not data: the next wait makes another one.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        address: str,
+        call: StreamCall,
+        retry: Retry,
+        *,
+        auto_ack: bool = True,
+    ) -> None:
+        self._session = Session(address, call, retry)
+        self._inbox = self._session.inbox
+        self._method = _method(channel, call)
+        self._auto_ack = auto_ack
+        self._call: Any = None
+        self._closed = False
+
+    @property
+    def received(self) -> Received:
+        """What has arrived so far: counts, duplicates, gaps."""
+        return self._inbox.received
+
+    async def batches(self, n: int) -> AsyncIterator[list[Trajectory]]:
+        """Lists of `n` trajectories, each done when the next list is asked for.
+
+        A list is shorter if `n` of them take more than half the credit: ask for more credit then.
+        """
+        while True:
+            if self._auto_ack:
+                self._inbox.finish_taken()
+            taken = self._inbox.try_take(n)
+            while len(taken) < n and not (taken and self._inbox.is_credit_tight):
+                if not await self._receive():
+                    break
+                taken += self._inbox.try_take(n - len(taken))
+            if not taken:
+                return
+            yield taken
+
+    async def acknowledge(self) -> None:
+        """Everything taken so far is done."""
+        self._inbox.finish_taken()
+        await self._send_acks()
+
+    async def close(self) -> None:
+        """End the stream: the farm gets the acknowledgements given, others get the rest."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._call is None:
+            return
+        if self._session.call.takes_acks:
+            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError, TimeoutError):
+                await asyncio.wait_for(self._finish(), CLOSE_S)
+        self._drop_call()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Trajectory:
+        if self._auto_ack:
+            self._inbox.finish_taken()
+        while not (taken := self._inbox.try_take(1)):
+            if not await self._receive():
+                raise StopAsyncIteration
+        return taken[0]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _receive(self) -> bool:
+        """Wait for one message, or for the time of the next try; False if the stream is closed."""
+        if self._closed:
+            return False
+        try:
+            if self._call is None:
+                await self._connect()
+            await self._send_acks()
+            message = await self._call.read()
+        except grpc.RpcError as error:
+            await self._wait_out(error.code(), error.details())
+        except asyncio.CancelledError:
+            self._drop_call()
+            self._inbox.disconnected()
+            raise
+        else:
+            if message is grpc.aio.EOF:
+                await self._wait_out(grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
+            else:
+                self._take_in(message)
+        return True
+
+    def _take_in(self, message: bytes) -> None:
+        try:
+            self._session.receive(message)
+        except Exception:
+            self._closed = True
+            self._drop_call()
+            raise
+
+    async def _wait_out(self, code: grpc.StatusCode, detail: str) -> None:
+        self._drop_call()
+        jitter = random.random()  # noqa: S311 - spreads load, guards nothing
+        await asyncio.sleep(self._session.failed(code, detail, time.monotonic(), jitter))
+
+    async def _connect(self) -> None:
+        self._inbox.open()
+        call = self._session.call
+        if not call.takes_acks:
+            self._call = self._method(call.request)
+            return
+        self._call = self._method()
+        await self._write(call.request)
+
+    async def _send_acks(self) -> None:
+        if (ack := self._inbox.take_acks()) is not None:
+            await self._write(ack)
+
+    async def _write(self, message: bytes) -> None:
+        # On a call that has ended, the read that follows says how it ended.
+        with contextlib.suppress(asyncio.InvalidStateError):
+            await self._call.write(message)
+
+    async def _finish(self) -> None:
+        """Half-close and read to the end, so that no acknowledgement is overtaken by a cancel."""
+        await self._send_acks()
+        await self._call.done_writing()
+        while await self._call.read() is not grpc.aio.EOF:
+            pass
+
+    def _drop_call(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+
+class AsyncClient:
+    """A farm, as seen from outside; to be entered with `async with`.
+
+    Args:
+        address: `host:port` of the farm's experiences service.
+        timeout_s: time for an answer to `stats` and `info`, in seconds.
+        retry: how streams reconnect.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        timeout_s: float = 5.0,
+        retry: Retry | None = None,
+    ) -> None:
+        self.address = address
+        self._timeout_s = timeout_s
+        self._retry = retry or Retry()
+        self._channel: grpc.aio.Channel | None = None
+        self._streams: weakref.WeakSet[AsyncSubscription] = weakref.WeakSet()
+
+    def subscribe(self, *, credit_bytes: int = 0, auto_ack: bool = True) -> AsyncSubscription:
+        """Join the group; see `farm.client.Client.subscribe`."""
+        return self._open(subscribe_call(credit_bytes), auto_ack=auto_ack)
+
+    async def batches(self, n: int, *, credit_bytes: int = 0) -> AsyncIterator[list[Trajectory]]:
+        """Join the group and take lists of `n` trajectories; see `AsyncSubscription.batches`."""
+        async with self.subscribe(credit_bytes=credit_bytes) as subscription:
+            async for trajectories in subscription.batches(n):
+                yield trajectories
+
+    def stream(
+        self,
+        *,
+        game_ids: Sequence[int] = (),
+        seats: Sequence[int] = (),
+        min_turn: int = 0,
+        policies: Sequence[str] = (),
+    ) -> AsyncSubscription:
+        """Watch beside the group; see `farm.client.Client.stream`."""
+        return self._open(stream_call(game_ids, seats, min_turn, policies), auto_ack=True)
+
+    async def stats(self, *, game_ids: Sequence[int] = (), per_seat: bool = False) -> replies.Stats:
+        """What the service has seen; see `farm.client.Client.stats`."""
+        request = replies.stats_request(list(game_ids), per_seat=per_seat)
+        return replies.parse_stats(await self._ask(names.GET_EXPERIENCE_STATS, request))
+
+    async def info(self) -> replies.FarmInfo:
+        """What the farm is; see `farm.client.Client.info`."""
+        return replies.parse_info(await self._ask(names.GET_FARM_INFO, replies.info_request()))
+
+    async def close(self) -> None:
+        """Close every stream, then the connection."""
+        for stream in tuple(self._streams):
+            await stream.close()
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+    async def __aenter__(self) -> Self:
+        self._open_channel()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _open_channel(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                raise UsageError("enter AsyncClient with `async with`, inside a loop") from None
+            self._channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        return self._channel
+
+    def _open(self, call: StreamCall, *, auto_ack: bool) -> AsyncSubscription:
+        channel = self._open_channel()
+        stream = AsyncSubscription(channel, self.address, call, self._retry, auto_ack=auto_ack)
+        self._streams.add(stream)
+        return stream
+
+    async def _ask(self, method: str, request: bytes) -> bytes:
+        call = self._open_channel().unary_unary(names.method_path(method))
+        try:
+            reply: bytes = await call(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise _client_error(error, self.address) from None
+        return reply
+
+
+def _client_error(error: Any, address: str) -> Exception:
+    return error_of(error.code(), error.details(), address)
+
+
+def _method(channel: grpc.aio.Channel, call: StreamCall) -> Any:
+    if call.takes_acks:
+        return channel.stream_stream(call.path)
+    return channel.unary_stream(call.path)

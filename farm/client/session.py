@@ -1,0 +1,107 @@
+"""What both faces share beside the core: calls as values, and what to do when one fails."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from farm.client.core import Inbox
+from farm.client.retry import Backoff, Retry
+from farm.rpc import names
+from farm.rpc.status import error_of, is_transient
+from farm.rpc.v1 import experience_pb2
+
+DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
+CLOSE_S: Final = 2.0
+"""Time for the farm to take the last acknowledgements when a stream is closed."""
+
+CHANNEL_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", names.MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", names.MAX_REQUEST_BYTES),
+    # A farm whose machine is gone says nothing: ask it now and then.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    # `Retry` decides when to try again; the channel must not sit out a longer wait of its own.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Two clients in a process are two connections, each with a flow-control window of its own.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCall:
+    """How a stream is opened.
+
+    Attributes:
+        method: its name.
+        request: the first message, serialised.
+        takes_acks: whether acknowledgements may follow.
+    """
+
+    method: str
+    request: bytes
+    takes_acks: bool
+
+    @property
+    def path(self) -> str:
+        """What the call is addressed to."""
+        return names.method_path(self.method)
+
+
+def subscribe_call(credit_bytes: int) -> StreamCall:
+    """`Subscribe`, as a member of the group."""
+    opening = experience_pb2.SubscribeOpen(credit_bytes=credit_bytes)
+    request = experience_pb2.SubscribeRequest(open=opening)
+    return StreamCall(names.SUBSCRIBE, request.SerializeToString(), takes_acks=True)
+
+
+def stream_call(
+    game_ids: Sequence[int], seats: Sequence[int], min_turn: int, policies: Sequence[str]
+) -> StreamCall:
+    """`StreamExperiences`, beside the group."""
+    wanted = experience_pb2.Filter(
+        game_ids=game_ids, seats=seats, min_turn=min_turn, policies=policies
+    )
+    request = experience_pb2.StreamExperiencesRequest(filter=wanted)
+    return StreamCall(names.STREAM_EXPERIENCES, request.SerializeToString(), takes_acks=False)
+
+
+class Session:
+    """One stream across its connections.
+
+    Args:
+        address: of the farm, for messages.
+        call: how the stream is opened.
+        retry: how long and how often to try.
+    """
+
+    def __init__(self, address: str, call: StreamCall, retry: Retry) -> None:
+        self.call = call
+        self.inbox = Inbox()
+        self._address = address
+        self._backoff = Backoff(retry)
+
+    def receive(self, message: bytes) -> None:
+        """Take in a message; raises what `Inbox.receive` raises."""
+        self.inbox.receive(message)
+        self._backoff.connected()
+
+    def failed(self, code: grpc.StatusCode, detail: str, now_s: float, jitter: float) -> float:
+        """The connection ended: how many seconds to wait before the next.
+
+        Raises:
+            UnavailableError: no farm answered within the policy's deadline.
+            RejectedError: the farm refuses, and would again.
+        """
+        was_connected = self.inbox.received.connections > 0
+        self.inbox.disconnected()
+        wait_s = None
+        if is_transient(code, was_connected=was_connected):
+            wait_s = self._backoff.next_wait_s(now_s, jitter)
+        if wait_s is None:
+            raise error_of(code, detail, self._address)
+        return wait_s

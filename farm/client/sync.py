@@ -1,0 +1,307 @@
+"""The blocking face of the client.
+
+with Client("127.0.0.1:50051") as client:
+    for trajectories in client.batches(512):
+        batch = stack(trajectories)
+        ...
+"""
+
+import contextlib
+import queue
+import random
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from farm.client import replies
+from farm.client.core import Received
+from farm.client.decode import Trajectory
+from farm.client.retry import Retry
+from farm.client.session import (
+    CHANNEL_OPTIONS,
+    CLOSE_S,
+    DEFAULT_ADDRESS,
+    Session,
+    StreamCall,
+    stream_call,
+    subscribe_call,
+)
+from farm.errors import ClientError
+from farm.rpc import names
+from farm.rpc.status import error_of
+
+
+class Subscription:
+    """Trajectories of one stream, as an iterator that reconnects by itself.
+
+    By default a trajectory counts as done when the next one is asked for, and a batch of the farm
+    is acknowledged when all of it is done: what a loop was busy with when it died is delivered
+    again, to whoever is left in the group. Held unacknowledged for longer than
+    `serve.client_timeout_s` with the credit used up, it is delivered again too. With
+    `auto_ack=False` things are done when `acknowledge()` says so. For use by one thread at a time.
+
+    Raises:
+        UnavailableError: while iterating: no farm answered within the policy's deadline.
+        RejectedError: the farm refuses the request; carries the status.
+        SpecMismatchError: the farm was built from another spec than this client.
+        CorruptDataError: what arrived is no stream of a farm.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        address: str,
+        call: StreamCall,
+        retry: Retry,
+        *,
+        auto_ack: bool = True,
+    ) -> None:
+        self._session = Session(address, call, retry)
+        self._inbox = self._session.inbox
+        self._method = _method(channel, call)
+        self._auto_ack = auto_ack
+        self._call: Any = None
+        self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._closed = False
+
+    @property
+    def received(self) -> Received:
+        """What has arrived so far: counts, duplicates, gaps."""
+        return self._inbox.received
+
+    def batches(self, n: int) -> Iterator[list[Trajectory]]:
+        """Lists of `n` trajectories, each done when the next list is asked for.
+
+        A list is shorter if `n` of them take more than half the credit: ask for more credit then.
+        """
+        while True:
+            if self._auto_ack:
+                self._inbox.finish_taken()
+            taken = self._inbox.try_take(n)
+            while len(taken) < n and not (taken and self._inbox.is_credit_tight):
+                if not self._receive():
+                    break
+                taken += self._inbox.try_take(n - len(taken))
+            if not taken:
+                return
+            yield taken
+
+    def acknowledge(self) -> None:
+        """Everything taken so far is done."""
+        self._inbox.finish_taken()
+        self._send_acks()
+
+    def close(self) -> None:
+        """End the stream: the farm gets the acknowledgements given, others get the rest."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._call is None:
+            return
+        if self._session.call.takes_acks:
+            self._send_acks()
+            self._requests.put(None)
+            _read_to_end(self._call)
+        self._drop_call()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Trajectory:
+        if self._auto_ack:
+            self._inbox.finish_taken()
+        while not (taken := self._inbox.try_take(1)):
+            if not self._receive():
+                raise StopIteration
+        return taken[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _receive(self) -> bool:
+        """Wait for one message, or for the time of the next try; False if the stream is closed."""
+        if self._closed:
+            return False
+        try:
+            if self._call is None:
+                self._connect()
+            self._send_acks()
+            message = next(self._call)
+        except StopIteration:
+            self._wait_out(grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
+        except grpc.RpcError as error:
+            self._wait_out(error.code(), error.details())
+        else:
+            self._take_in(message)
+        return True
+
+    def _take_in(self, message: bytes) -> None:
+        try:
+            self._session.receive(message)
+        except Exception:
+            self._closed = True
+            self._drop_call()
+            raise
+
+    def _wait_out(self, code: grpc.StatusCode, detail: str) -> None:
+        self._drop_call()
+        jitter = random.random()  # noqa: S311 - spreads load, guards nothing
+        time.sleep(self._session.failed(code, detail, time.monotonic(), jitter))
+
+    def _connect(self) -> None:
+        self._inbox.open()
+        call = self._session.call
+        if not call.takes_acks:
+            self._call = self._method(call.request)
+            return
+        self._requests = queue.SimpleQueue()
+        self._requests.put(call.request)
+        self._call = self._method(iter(self._requests.get, None))
+
+    def _send_acks(self) -> None:
+        if (ack := self._inbox.take_acks()) is not None:
+            self._requests.put(ack)
+
+    def _drop_call(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        # gRPC's own thread waits for the next request: let it go.
+        self._requests.put(None)
+
+
+class Client:
+    """A farm, as seen from outside.
+
+    Args:
+        address: `host:port` of the farm's experiences service.
+        timeout_s: time for an answer to `stats` and `info`, in seconds.
+        retry: how streams reconnect.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        timeout_s: float = 5.0,
+        retry: Retry | None = None,
+    ) -> None:
+        self.address = address
+        self._timeout_s = timeout_s
+        self._retry = retry or Retry()
+        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._streams: weakref.WeakSet[Subscription] = weakref.WeakSet()
+
+    def subscribe(self, *, credit_bytes: int = 0, auto_ack: bool = True) -> Subscription:
+        """Join the group: trajectories that no other member gets, none of them lost.
+
+        Args:
+            credit_bytes: bytes to hold unacknowledged at most; 0 takes the farm's default.
+            auto_ack: whether asking for the next trajectory acknowledges the ones before.
+        """
+        return self._open(subscribe_call(credit_bytes), auto_ack=auto_ack)
+
+    def batches(self, n: int, *, credit_bytes: int = 0) -> Iterator[list[Trajectory]]:
+        """Join the group and take lists of `n` trajectories; see `Subscription.batches`."""
+        with self.subscribe(credit_bytes=credit_bytes) as subscription:
+            yield from subscription.batches(n)
+
+    def stream(
+        self,
+        *,
+        game_ids: Sequence[int] = (),
+        seats: Sequence[int] = (),
+        min_turn: int = 0,
+        policies: Sequence[str] = (),
+    ) -> Subscription:
+        """Watch beside the group: at most once, takes nothing from anybody. Empty means any.
+
+        Args:
+            game_ids: only these games.
+            seats: only these seats, 0-based.
+            min_turn: only trajectories that reach this turn (two ticks).
+            policies: only of these policies.
+        """
+        return self._open(stream_call(game_ids, seats, min_turn, policies), auto_ack=True)
+
+    def stats(self, *, game_ids: Sequence[int] = (), per_seat: bool = False) -> replies.Stats:
+        """What the service has seen; with a row for each of `game_ids`, and for each seat if asked.
+
+        Raises:
+            UnavailableError: no farm answers.
+            RejectedError: a game is not among the kept ones (NOT_FOUND).
+        """
+        request = replies.stats_request(list(game_ids), per_seat=per_seat)
+        return replies.parse_stats(self._ask(names.GET_EXPERIENCE_STATS, request))
+
+    def info(self) -> replies.FarmInfo:
+        """What the farm is, where its services are and how its processes do.
+
+        Raises:
+            UnavailableError: no farm answers.
+        """
+        return replies.parse_info(self._ask(names.GET_FARM_INFO, replies.info_request()))
+
+    def close(self) -> None:
+        """Close every stream, then the connection."""
+        for stream in tuple(self._streams):
+            stream.close()
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open(self, call: StreamCall, *, auto_ack: bool) -> Subscription:
+        stream = Subscription(self._channel, self.address, call, self._retry, auto_ack=auto_ack)
+        self._streams.add(stream)
+        return stream
+
+    def _ask(self, method: str, request: bytes) -> bytes:
+        call = self._channel.unary_unary(names.method_path(method))
+        try:
+            reply: bytes = call(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise _client_error(error, self.address) from None
+        return reply
+
+
+def _client_error(error: Any, address: str) -> ClientError:
+    return error_of(error.code(), error.details(), address)
+
+
+def _method(channel: grpc.Channel, call: StreamCall) -> Any:
+    if call.takes_acks:
+        return channel.stream_stream(call.path)
+    return channel.unary_stream(call.path)
+
+
+def _read_to_end(call: Any) -> None:
+    """Let the farm end a half-closed stream: a cancel would overtake acknowledgements."""
+    deadline = threading.Timer(CLOSE_S, call.cancel)
+    deadline.daemon = True
+    deadline.start()
+    with contextlib.suppress(grpc.RpcError):
+        for _ in call:
+            pass
+    deadline.cancel()

@@ -1,0 +1,24 @@
+"""Names on the wire and the limits of a message, the same for both ends.
+
+There is no generated service code: a server registers generic handlers under these names, a client
+opens calls by them, and both handle messages as bytes where parsing them would be waste.
+"""
+
+EXPERIENCE_SERVICE = "farm.rpc.v1.ExperienceService"
+
+SUBSCRIBE = "Subscribe"
+STREAM_EXPERIENCES = "StreamExperiences"
+GET_EXPERIENCE_STATS = "GetExperienceStats"
+GET_FARM_INFO = "GetFarmInfo"
+
+MAX_MESSAGE_BYTES = 1 << 25
+"""Longest message to a client: above `serve.max_batch_bytes`, whose bound is half of it."""
+MAX_REQUEST_BYTES = 1 << 20
+"""Longest message to the farm."""
+MAX_FILTER_VALUES = 1024
+"""Values in one list of a request."""
+
+
+def method_path(method: str, service: str = EXPERIENCE_SERVICE) -> str:
+    """What a call to a method is addressed to: `/package.Service/Method`."""
+    return f"/{service}/{method}"

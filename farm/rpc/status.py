@@ -1,0 +1,54 @@
+"""The one place where the farm's errors and gRPC status codes meet.
+
+error                  status                a client then
+InvalidRequestError    INVALID_ARGUMENT      gives up
+NotFoundError          NOT_FOUND             gives up
+TooManyStreamsError    RESOURCE_EXHAUSTED    gives up, or tries again if it was connected before
+SilentClientError      DEADLINE_EXCEEDED     connects again
+StoppingError          UNAVAILABLE           connects again
+anything else          INTERNAL              gives up; the message is an id found in the farm's log
+"""
+
+import grpc
+
+from farm.errors import (
+    ClientError,
+    InvalidRequestError,
+    NotFoundError,
+    RejectedError,
+    SilentClientError,
+    StoppingError,
+    TooManyStreamsError,
+    UnavailableError,
+)
+
+_STATUS: dict[type[BaseException], grpc.StatusCode] = {
+    InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
+    NotFoundError: grpc.StatusCode.NOT_FOUND,
+    TooManyStreamsError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    SilentClientError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    StoppingError: grpc.StatusCode.UNAVAILABLE,
+}
+
+_TRANSIENT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+_BUSY = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def status_of(error: BaseException) -> grpc.StatusCode:
+    """The status a caller gets for an error; INTERNAL for one that no caller should meet."""
+    return _STATUS.get(type(error), grpc.StatusCode.INTERNAL)
+
+
+def error_of(code: grpc.StatusCode, detail: str, address: str) -> ClientError:
+    """What a client raises for a call that ended with `code`."""
+    if code in _TRANSIENT:
+        return UnavailableError(f"no farm answers at {address}: {detail}")
+    return RejectedError(code.name, detail)
+
+
+def is_transient(code: grpc.StatusCode, *, was_connected: bool) -> bool:
+    """Whether a stream that ended with `code` is worth another try.
+
+    A client that reconnects may meet its own old stream, which the farm has not given up yet.
+    """
+    return code in _TRANSIENT or (was_connected and code == _BUSY)

@@ -1,0 +1,86 @@
+"""Who reads the rings: the group, the streams beside it, and what that lets the rings release.
+
+    nobody has subscribed yet    the rings follow the furthest stream; without streams they stay,
+                                 and the first reader gets what was produced before it came
+    a member has subscribed      the group holds the rings from then on, also while it has no
+                                 member: full rings park their workers, and nothing is lost
+
+A stream never holds a ring. It starts at the oldest record while streams move the rings, and at the
+newest once a group does: it is there to watch, and what the group has yet to take may be a lot.
+"""
+
+from collections.abc import Sequence
+
+from farm.serve.batch import Buffer
+from farm.serve.credit import Credit
+from farm.serve.filters import RecordFilter
+from farm.serve.leases import Group
+from farm.serve.member import Member
+from farm.serve.rings import Ring
+from farm.serve.stream import Stream
+
+
+class Hub:
+    """The readers of all rings.
+
+    Attributes:
+        rings: every ring.
+        group: None until its first member.
+        streams: open ones.
+
+    Args:
+        rings: every ring.
+        has_group: whether a group held the rings before, under an earlier service.
+    """
+
+    def __init__(self, rings: Sequence[Ring], *, has_group: bool = False) -> None:
+        self.rings = rings
+        self.group: Group | None = self._new_group() if has_group else None
+        self.streams: set[Stream] = set()
+        self._buffer = Buffer()
+
+    @property
+    def n_members(self) -> int:
+        """Subscribers there are now."""
+        return self.group.n_members if self.group else 0
+
+    @property
+    def leased_records(self) -> int:
+        """Records handed out and not acknowledged."""
+        return self.group.leased_records if self.group else 0
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether there is nothing left that a connected reader could take."""
+        if self.n_members:
+            return all(ring.head.position >= ring.tail.position for ring in self.rings)
+        return all(stream.is_caught_up for stream in self.streams)
+
+    def join(self, credit_bytes: int) -> Member:
+        """A subscriber comes."""
+        if self.group is None:
+            self.group = self._new_group()
+        return Member(self.group, self.rings, Credit(credit_bytes), self._buffer)
+
+    def open_stream(self, wanted: RecordFilter) -> Stream:
+        """An observer comes."""
+        starts = [ring.tail if self.group else ring.head for ring in self.rings]
+        stream = Stream(self.rings, starts, wanted)
+        self.streams.add(stream)
+        return stream
+
+    def close_stream(self, stream: Stream) -> None:
+        """An observer goes."""
+        self.streams.discard(stream)
+
+    def release(self) -> int:
+        """Let the rings release what nobody needs; records that thereby pass slow streams by."""
+        for index, ring in enumerate(self.rings):
+            if self.group is not None:
+                ring.release(self.group.release_mark(index))
+            elif self.streams:
+                ring.release(max(stream.cursors[index] for stream in self.streams))
+        return sum(stream.skip_released() for stream in self.streams)
+
+    def _new_group(self) -> Group:
+        return Group([ring.head for ring in self.rings])

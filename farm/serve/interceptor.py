@@ -1,0 +1,85 @@
+"""The one place where an error of a handler becomes a status.
+
+Errors meant for the caller carry their message. Any other is a fault of ours: the caller gets an
+id, the log gets the id and everything else, and nothing of the inside leaks.
+"""
+
+import inspect
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from farm.rpc.status import status_of
+from farm.telemetry.log import Logger
+
+_ID_BYTES = 6
+
+_FACTORIES = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+_METHODS = {
+    (False, False): "unary_unary",
+    (False, True): "unary_stream",
+    (True, False): "stream_unary",
+    (True, True): "stream_stream",
+}
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc has no types
+    """Wraps every handler of the server.
+
+    Args:
+        log: gets the faults.
+        on_error: called once for each call that ends in an error.
+    """
+
+    def __init__(self, log: Logger, on_error: Callable[[], None]) -> None:
+        self._log = log
+        self._on_error = on_error
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Hand out the handler of a call, guarded; None where there is none (UNIMPLEMENTED)."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        kind = (handler.request_streaming, handler.response_streaming)
+        guarded = self._guard(getattr(handler, _METHODS[kind]), handler_call_details.method)
+        return _FACTORIES[kind](guarded, handler.request_deserializer, handler.response_serializer)
+
+    def _guard(self, method: Callable[..., Any], name: str) -> Callable[..., Any]:
+        async def guarded(request: Any, context: Any) -> Any:
+            try:
+                if not inspect.isasyncgenfunction(method):
+                    return await method(request, context)
+                async for message in method(request, context):
+                    await context.write(message)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                if context.cancelled():
+                    raise  # the caller has gone: gRPC ends the call, there is nobody to tell
+                await self._abort(error, name, context)
+
+        return guarded
+
+    async def _abort(self, error: Exception, name: str, context: Any) -> None:
+        self._on_error()
+        status = status_of(error)
+        detail = str(error)
+        if status is grpc.StatusCode.INTERNAL:
+            error_id = secrets.token_hex(_ID_BYTES)
+            detail = f"internal error {error_id}; the farm's log has it under that id"
+            self._log.error("rpc_failed", method=name, error_id=error_id, exc_info=error)
+        else:
+            self._log.info("rpc_refused", method=name, status=status.name, detail=detail)
+        await context.abort(status, detail)

@@ -1,0 +1,165 @@
+"""The experiences service as a child of the farm: wiring, readiness, and how it stops."""
+
+import asyncio
+import time
+
+import msgspec
+
+from farm.config.schema import FarmConfig
+from farm.errors import EXIT_OK, SegmentAbsentError, SegmentNotReadyError
+from farm.rpc.names import EXPERIENCE_SERVICE
+from farm.serve.batch import Limits
+from farm.serve.describe import Describer, LiveConfig
+from farm.serve.hub import Hub
+from farm.serve.interceptor import ErrorInterceptor
+from farm.serve.pump import Pump
+from farm.serve.rings import Ring, attach_rings
+from farm.serve.server import bind, check_health, make_server
+from farm.serve.service import ExperienceService
+from farm.serve.stats import Statistics
+from farm.shm.control import ChildState
+from farm.shm.wake import Doorbell
+from farm.supervisor.child import ChildContext
+
+BUSY_PAUSE_S = 0.004
+"""Least time between two rounds of the pump while somebody waits for a batch: publishes of many
+workers are taken together, at a latency far below `serve.max_batch_wait_ms`."""
+QUIET_PAUSE_S = 0.02
+"""The same while nobody waits."""
+MAX_REST_S = 0.1
+"""Longest time without a round."""
+HEALTH_S = 10.0
+"""Time for the port to answer after it was bound."""
+GRACE_S = 1.0
+"""Time for calls to end after their streams were told to."""
+CONFIG_CHECK_NS = 1_000_000_000
+_ATTACH_PAUSE_S = 0.02
+
+
+def main(ctx: ChildContext) -> int:
+    """Serve until the farm stops."""
+    rings = _wait_for_rings(ctx)
+    if rings:
+        asyncio.run(_serve(ctx, rings))
+    return EXIT_OK
+
+
+def _wait_for_rings(ctx: ChildContext) -> list[Ring]:
+    """Attach to every ring; empty if the farm stops before they are there.
+
+    Raises:
+        SegmentError: a ring is not there in time, or has another layout.
+    """
+    deadline_s = time.monotonic() + ctx.config.supervisor.start_s
+    while not ctx.stopping:
+        ctx.slot.beat(time.monotonic_ns())
+        try:
+            return attach_rings(ctx.instance, ctx.space_bells, ctx.config.worker.count)
+        except (SegmentAbsentError, SegmentNotReadyError):
+            if time.monotonic() > deadline_s:
+                raise
+        ctx.data_bell.wait(_ATTACH_PAUSE_S)
+    return []
+
+
+async def _serve(ctx: ChildContext, rings: list[Ring]) -> None:
+    config = ctx.config
+    hub = Hub(rings, has_group=ctx.slot.counter("subscriptions") > 0)
+    statistics = Statistics(config.serve.stats_records)
+    pump = Pump(hub, statistics, ctx.slot, Limits.of(config.serve))
+    live = LiveConfig(ctx.slot.config_epoch, config)
+    describer = Describer(ctx.control, live, hub, statistics)
+    service = ExperienceService(pump, describer, ctx.slot)
+    interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
+    server, health = make_server(service, interceptor, config.serve.client_timeout_s)
+    address = bind(server, config.serve.address)
+    await server.start()
+    try:
+        await health.set(EXPERIENCE_SERVICE, 1)
+        await check_health(address, HEALTH_S)
+        ctx.control.address = address
+        if not ctx.stopping:
+            ctx.slot.state = ChildState.READY
+        ctx.log.info("experiences_serving", address=address, rings=len(rings))
+        await _Duty(ctx, pump, describer).run()
+    finally:
+        pump.close()
+        await health.enter_graceful_shutdown()
+        await server.stop(GRACE_S)
+    ctx.log.info("experiences_stopped", **_balance(ctx, hub))
+
+
+def _balance(ctx: ChildContext, hub: Hub) -> dict[str, int]:
+    return {
+        "served_records": ctx.slot.counter("served_records"),
+        "acknowledged_records": ctx.slot.counter("acknowledged_records"),
+        "leased_records": hub.leased_records,
+        "ring_records": sum(ring.tail.records - ring.head.records for ring in hub.rings),
+    }
+
+
+class _Duty:
+    """Runs the pump: a round, a pause, and rest until there is something to do."""
+
+    def __init__(self, ctx: ChildContext, pump: Pump, describer: Describer) -> None:
+        self._ctx = ctx
+        self._pump = pump
+        self._describer = describer
+        self._next_config_check_ns = 0
+        self._drain_until_ns: int | None = None
+
+    async def run(self) -> None:
+        """Until the farm stops and what is left was taken, or time is up for it."""
+        while True:
+            self._pump.wake.clear()
+            now_ns = time.monotonic_ns()
+            self._pump.poll(now_ns)
+            if self._is_over(now_ns):
+                return
+            self._follow_config(now_ns)
+            await asyncio.sleep(BUSY_PAUSE_S if self._pump.has_requests else QUIET_PAUSE_S)
+            await self._rest(self._ctx.data_bell)
+
+    def _is_over(self, now_ns: int) -> bool:
+        if not self._ctx.stopping:
+            return False
+        if self._drain_until_ns is None:
+            drain_s = self._describer.live.config.serve.drain_s
+            self._drain_until_ns = now_ns + int(drain_s * 1e9)
+            self._ctx.log.info("experiences_draining", drain_s=drain_s)
+        return self._pump.hub.is_drained or now_ns >= self._drain_until_ns
+
+    def _follow_config(self, now_ns: int) -> None:
+        """Apply a newer config, and say so in the slot."""
+        if now_ns < self._next_config_check_ns:
+            return
+        self._next_config_check_ns = now_ns + CONFIG_CHECK_NS
+        epoch, blob = self._ctx.control.load_config()
+        if epoch == self._describer.live.epoch:
+            return
+        config = msgspec.json.decode(blob, type=FarmConfig)
+        self._describer.live = LiveConfig(epoch, config)
+        self._pump.limits = Limits.of(config.serve)
+        self._ctx.slot.config_epoch = epoch
+
+    async def _rest(self, bell: Doorbell) -> None:
+        """Wait for the bell, a reader, or the deadline."""
+        wake = self._pump.wake
+        if wake.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        rest_s = MAX_REST_S
+        if self._pump.has_requests:
+            rest_s = min(rest_s, self._pump.limits.max_wait_ns / 1e9)
+        deadline = loop.call_later(rest_s, wake.set)
+        # Listening only while resting: a bell that nobody waits for costs nothing.
+        loop.add_reader(bell.fileno(), self._heard)
+        try:
+            await wake.wait()
+        finally:
+            loop.remove_reader(bell.fileno())
+            deadline.cancel()
+
+    def _heard(self) -> None:
+        self._ctx.data_bell.clear()
+        self._pump.wake.set()

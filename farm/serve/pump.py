@@ -1,0 +1,152 @@
+"""The duty cycle of the service: look at the rings, serve who waits, release, beat.
+
+Handlers of calls ask for a batch and wait; everything else happens here, one `poll` after another,
+in one thread. The heartbeat comes from here as well: where the pump hangs, it stops.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from farm.errors import FarmError, StoppingError
+from farm.serve.batch import Limits
+from farm.serve.drain import HEADER_BYTES
+from farm.serve.hub import Hub
+from farm.serve.member import Member
+from farm.serve.rings import SCAN_HEADERS
+from farm.serve.stats import Statistics
+from farm.serve.stream import Stream
+from farm.shm.control import ChildSlot
+
+
+class Pump:
+    """Polls the rings and serves the readers.
+
+    Attributes:
+        limits: the live part of the config.
+        hub: the readers.
+        statistics: of every record seen.
+
+    Args:
+        hub: the readers.
+        statistics: of every record seen.
+        slot: this child's part of the control block: heartbeat and counters.
+        limits: the live part of the config.
+    """
+
+    def __init__(self, hub: Hub, statistics: Statistics, slot: ChildSlot, limits: Limits) -> None:
+        self.hub = hub
+        self.statistics = statistics
+        self.limits = limits
+        self.wake = asyncio.Event()
+        self._slot = slot
+        self._headers = np.empty((SCAN_HEADERS, HEADER_BYTES), dtype=np.uint8)
+        self._requests: dict[Member | Stream, asyncio.Future[bytes]] = {}
+        self._is_closed = False
+
+    def poll(self, now_ns: int) -> int:
+        """One round; how many records were new and messages were made."""
+        n_new = self._scan()
+        n_messages = self._serve(now_ns)
+        skipped = self.hub.release()
+        if skipped:
+            self._slot.add("skipped_records", skipped)
+        self._slot.beat(now_ns)
+        return n_new + n_messages
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether somebody waits for a batch."""
+        return bool(self._requests)
+
+    async def next_batch(self, reader: Member | Stream) -> bytes:
+        """Wait until a message for a reader is due.
+
+        Raises:
+            StoppingError: the service stops.
+            SilentClientError: the member has used up its credit for too long.
+        """
+        if self._is_closed:
+            raise StoppingError("the farm is stopping")
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._requests[reader] = future
+        self.wake.set()
+        try:
+            return await future
+        finally:
+            self._requests.pop(reader, None)
+
+    @contextmanager
+    def membership(self, credit_bytes: int) -> Iterator[Member]:
+        """A subscriber, for as long as its call lasts."""
+        member = self.hub.join(credit_bytes)
+        self._slot.add("subscriptions", 1)
+        try:
+            yield member
+        finally:
+            member.leave()
+            self.wake.set()
+
+    def acknowledge(self, member: Member, batch_ids: list[int]) -> None:
+        """A client is done with batches; raises what `Member.acknowledge` raises."""
+        leases = member.acknowledge(batch_ids)
+        self._slot.add("acknowledged_records", sum(lease.records for lease in leases))
+        self._slot.add("acknowledged_experiences", sum(lease.experiences for lease in leases))
+        self.wake.set()
+
+    def close(self) -> None:
+        """Turn away who waits, and who comes from now on."""
+        self._is_closed = True
+        for future in self._requests.values():
+            if not future.done():
+                future.set_exception(StoppingError("the farm is stopping"))
+
+    def _scan(self) -> int:
+        n_new = 0
+        for ring in self.hub.rings:
+            n_corrupt = ring.n_corrupt
+            for headers in ring.scan(self._headers):
+                self.statistics.add(headers)
+                n_new += len(headers)
+            if ring.n_corrupt > n_corrupt:
+                self._slot.add("corrupt_records", ring.n_corrupt - n_corrupt)
+        return n_new
+
+    def _serve(self, now_ns: int) -> int:
+        n_messages = 0
+        for reader, future in list(self._requests.items()):
+            if future.done():
+                continue
+            try:
+                message = self._batch_for(reader, now_ns)
+            except FarmError as error:
+                future.set_exception(error)
+                continue
+            if message is not None:
+                future.set_result(message)
+                n_messages += 1
+        return n_messages
+
+    def _batch_for(self, reader: Member | Stream, now_ns: int) -> bytes | None:
+        if isinstance(reader, Stream):
+            sent = reader.try_batch(now_ns, self.limits)
+            if sent is None:
+                return None
+            self._count(*sent)
+            return sent[0]
+        leased = reader.try_batch(now_ns, self.limits)
+        if leased is None:
+            return None
+        message, lease = leased
+        self._count(message, lease.records, lease.experiences)
+        if lease.redelivered_records:
+            self._slot.add("redelivered_records", lease.redelivered_records)
+        return message
+
+    def _count(self, message: bytes, records: int, experiences: int) -> None:
+        self._slot.add("served_batches", 1)
+        self._slot.add("served_bytes", len(message))
+        self._slot.add("served_records", records)
+        self._slot.add("served_experiences", experiences)

@@ -1,0 +1,118 @@
+"""The gRPC server: its options, its port, health and reflection."""
+
+import errno
+import socket
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from farm.errors import AddressInUseError, FarmError, ResourceError
+from farm.rpc.names import EXPERIENCE_SERVICE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, method_path
+from farm.serve.interceptor import ErrorInterceptor
+from farm.serve.service import ExperienceService
+
+MAX_CALLS = 2048
+"""Calls at once, of any kind; one more is refused. Above the bound of `serve.max_streams`."""
+_HEALTH_SERVICE = "grpc.health.v1.Health"
+_MS_PER_S = 1_000
+
+
+def make_server(
+    service: ExperienceService, interceptor: ErrorInterceptor, client_timeout_s: float
+) -> tuple[grpc.aio.Server, "health.aio.HealthServicer"]:
+    """A server that is not bound yet, and its health.
+
+    Args:
+        service: answers the calls.
+        interceptor: maps errors.
+        client_timeout_s: time after which a client whose machine answers no ping counts as gone.
+    """
+    half_ms = max(_MS_PER_S, int(client_timeout_s * _MS_PER_S / 2))
+    server = grpc.aio.server(
+        interceptors=(interceptor,),
+        maximum_concurrent_rpcs=MAX_CALLS,
+        options=(
+            # A second farm on the same port must fail, not share it.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+            ("grpc.keepalive_time_ms", half_ms),
+            ("grpc.keepalive_timeout_ms", half_ms),
+            # Without it a client stopped by SIGSTOP stays connected for ever.
+            ("grpc.http2.ping_timeout_ms", half_ms),
+            ("grpc.keepalive_permit_without_calls", 1),
+            # Clients ask too whether we are there; that is no abuse.
+            ("grpc.http2.min_ping_interval_without_data_ms", _MS_PER_S),
+        ),
+    )
+    server.add_generic_rpc_handlers((service.handlers(),))
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    names = (EXPERIENCE_SERVICE, _HEALTH_SERVICE, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    return server, servicer
+
+
+def bind(server: grpc.aio.Server, address: str) -> str:
+    """Take the port.
+
+    Returns:
+        The address with the port that was taken, where `address` has port 0.
+
+    Raises:
+        AddressInUseError: somebody listens there.
+        ResourceError: the machine has no such address.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise _bind_error(host.strip("[]"), int(port), address) from error
+    return f"{host}:{bound}"
+
+
+async def check_health(address: str, timeout_s: float) -> None:
+    """Ask the server over its own port whether it serves, as a client would.
+
+    Raises:
+        FarmError: it does not.
+    """
+    host, _, port = address.rpartition(":")
+    target = f"{_reachable(host)}:{port}"
+    async with grpc.aio.insecure_channel(target) as channel:
+        check = channel.unary_unary(method_path("Check", _HEALTH_SERVICE))
+        request = health_pb2.HealthCheckRequest(service=EXPERIENCE_SERVICE)
+        try:
+            answer = await check(
+                request.SerializeToString(), timeout=timeout_s, wait_for_ready=True
+            )
+        except grpc.aio.AioRpcError as error:
+            raise FarmError(f"{target} does not answer a health check: {error.details()}") from None
+    status = health_pb2.HealthCheckResponse.FromString(answer).status
+    if status != health_pb2.HealthCheckResponse.SERVING:
+        raise FarmError(f"{target} answers a health check with status {status}")
+
+
+def _reachable(host: str) -> str:
+    """Where to call a server that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - no binding here
+
+
+def _bind_error(host: str, port: int, address: str) -> ResourceError:
+    """Why an address could not be taken; gRPC does not say."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            probe.listen()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return AddressInUseError(
+                f"{address} is taken by another process; stop it or choose another serve.address"
+            )
+        return ResourceError(f"cannot listen on {address}: {error.strerror or error}")
+    return AddressInUseError(f"{address} was taken by another process; start again")

@@ -1,0 +1,177 @@
+"""The handlers of ExperienceService. Requests come in and messages go out as bytes.
+
+A stream's handler asks the pump for one batch at a time and waits until gRPC has taken it, so that
+a client that stops reading holds one message here, what flow control has in flight, and no more.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from farm.errors import InvalidRequestError, SilentClientError, TooManyStreamsError
+from farm.rpc import names
+from farm.rpc.v1 import experience_pb2
+from farm.serve.describe import Describer
+from farm.serve.filters import compile_filter
+from farm.serve.member import Member
+from farm.serve.pump import Pump
+from farm.serve.stream import Stream
+from farm.shm.control import ChildSlot
+
+Result = TypeVar("Result")
+Request = TypeVar("Request", bound=Message)
+
+
+class ExperienceService:
+    """Handlers by method name: `handlers()`.
+
+    Args:
+        pump: makes the batches.
+        describer: answers the unary calls.
+        slot: this child's part of the control block: the number of streams.
+    """
+
+    def __init__(self, pump: Pump, describer: Describer, slot: ChildSlot) -> None:
+        self._pump = pump
+        self._describer = describer
+        self._slot = slot
+        self._n_streams = 0
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """What the server registers."""
+        methods = {
+            names.SUBSCRIBE: grpc.stream_stream_rpc_method_handler(self.subscribe),
+            names.STREAM_EXPERIENCES: grpc.unary_stream_rpc_method_handler(self.stream_experiences),
+            names.GET_EXPERIENCE_STATS: grpc.unary_unary_rpc_method_handler(self.get_stats),
+            names.GET_FARM_INFO: grpc.unary_unary_rpc_method_handler(self.get_info),
+        }
+        return grpc.method_handlers_generic_handler(names.EXPERIENCE_SERVICE, methods)
+
+    async def subscribe(self, _requests: Any, context: Any) -> None:
+        """Deliver leases to a member of the group, and take its acknowledgements."""
+        self._admit(context)
+        limit_bytes = self._describer.live.config.serve.credit_bytes
+        opening = await self._read_opening(context)
+        credit_bytes = min(opening.credit_bytes or limit_bytes, limit_bytes)
+        with self._pump.membership(credit_bytes) as member:
+            await context.write(self._describer.started(credit_bytes))
+            acks = asyncio.ensure_future(self._take_acks(member, context))
+            try:
+                await self._deliver(member, context, acks)
+            finally:
+                acks.cancel()
+
+    async def stream_experiences(self, request: bytes, context: Any) -> None:
+        """Deliver what passes a filter, beside the group."""
+        self._admit(context)
+        wanted = compile_filter(_parse(experience_pb2.StreamExperiencesRequest, request).filter)
+        with self._observer(wanted) as stream:
+            await context.write(self._describer.started(0))
+            await self._deliver(stream, context, None)
+
+    async def get_stats(self, request: bytes, _context: Any) -> bytes:
+        """Statistics."""
+        wanted = _parse(experience_pb2.GetExperienceStatsRequest, request)
+        if len(wanted.game_ids) > names.MAX_FILTER_VALUES:
+            raise InvalidRequestError(
+                f"{len(wanted.game_ids)} games; at most {names.MAX_FILTER_VALUES} are allowed"
+            )
+        reply = self._describer.stats(list(wanted.game_ids), per_seat=wanted.per_seat)
+        return reply.SerializeToString()
+
+    async def get_info(self, request: bytes, _context: Any) -> bytes:
+        """Discovery."""
+        _parse(experience_pb2.GetFarmInfoRequest, request)
+        return self._describer.info().SerializeToString()
+
+    def _admit(self, context: Any) -> None:
+        """Count the call as a stream until gRPC is done with it."""
+        limit = self._describer.live.config.serve.max_streams
+        if self._n_streams >= limit:
+            raise TooManyStreamsError(
+                f"{limit} streams are open (serve.max_streams); close one or raise the limit"
+            )
+        self._count_stream(1)
+        context.add_done_callback(lambda _context: self._count_stream(-1))
+
+    def _count_stream(self, change: int) -> None:
+        self._n_streams += change
+        self._slot.set("streams", self._n_streams)
+
+    @contextmanager
+    def _observer(self, wanted: Any) -> Iterator[Stream]:
+        stream = self._pump.hub.open_stream(wanted)
+        try:
+            yield stream
+        finally:
+            self._pump.hub.close_stream(stream)
+
+    async def _read_opening(self, context: Any) -> experience_pb2.SubscribeOpen:
+        timeout_s = self._describer.live.config.serve.client_timeout_s
+        try:
+            message = await asyncio.wait_for(context.read(), timeout_s)
+        except TimeoutError:
+            raise SilentClientError(f"no `open` within {timeout_s} s") from None
+        if message is grpc.aio.EOF:
+            raise InvalidRequestError("the stream ended before its `open`")
+        request = _parse(experience_pb2.SubscribeRequest, message)
+        if request.WhichOneof("kind") != "open":
+            raise InvalidRequestError("the first message of a subscription is `open`")
+        return request.open
+
+    async def _take_acks(self, member: Member, context: Any) -> None:
+        """Read acknowledgements until the client half-closes."""
+        while (message := await context.read()) is not grpc.aio.EOF:
+            request = _parse(experience_pb2.SubscribeRequest, message)
+            if request.WhichOneof("kind") != "ack":
+                raise InvalidRequestError("behind `open` a subscription takes only `ack`")
+            self._pump.acknowledge(member, list(request.ack.batch_ids))
+
+    async def _deliver(
+        self, reader: Member | Stream, context: Any, acks: asyncio.Future[None] | None
+    ) -> None:
+        """Send batches until the client half-closes or an error ends the stream."""
+        while True:
+            message = await _unless_ended(acks, self._pump.next_batch(reader), None)
+            if message is None:
+                return
+            timeout_s = self._describer.live.config.serve.client_timeout_s
+            await _unless_ended(acks, context.write(message), timeout_s)
+
+
+async def _unless_ended(
+    acks: asyncio.Future[None] | None, step: Awaitable[Result], timeout_s: float | None
+) -> Result | None:
+    """Await a step of delivery; None if the client half-closed before it was done.
+
+    Raises:
+        SilentClientError: the client has read nothing for too long.
+        InvalidRequestError: the client acknowledged what it does not have.
+    """
+    task = asyncio.ensure_future(step)
+    try:
+        waiting: set[asyncio.Future[Any]] = {task} if acks is None else {task, acks}
+        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if acks is not None and acks.done():
+            acks.result()
+            return None
+        if not task.done():
+            raise SilentClientError(f"the client has read nothing for {timeout_s} s")
+        return task.result()
+    finally:
+        if not task.cancel() and not task.cancelled():
+            task.exception()  # seen, so that asyncio does not report it as lost
+
+
+def _parse(kind: type[Request], message: bytes) -> Request:
+    try:
+        return kind.FromString(message)
+    except DecodeError:
+        raise InvalidRequestError(
+            f"{len(message)} bytes that are no {kind.DESCRIPTOR.full_name}"
+        ) from None
