@@ -181,7 +181,7 @@ class Arbiter:
 
     def _replace_silent(self) -> None:
         for child in self._actual.values():
-            child.notice_ready(self._now_ns)
+            child.notice(self._now_ns)
             late = overdue(
                 self._rules.limits,
                 child.phase,
@@ -247,11 +247,19 @@ class Arbiter:
         if self._is_up():
             self._drain_surplus()
             self._spawn_missing()
-            if self._phase is FarmPhase.STARTING and self._all_ready() and self._is_open():
-                self._enter(FarmEvent.READY)
-                self._on_ready()
+            if self._phase is FarmPhase.STARTING and self._all_ready():
+                self._open()
         else:
             self._stop_stage()
+
+    def _open(self) -> None:
+        if self._is_open():
+            self._enter(FarmEvent.READY)
+            self._on_ready()
+            return
+        ready_ns = max((child.since_ns for child in self._actual.values()), default=self._now_ns)
+        if self._now_ns - ready_ns > self._rules.limits.start_ns:
+            self.stop(EXIT_INTERNAL, "every child is ready, and the farm does not answer")
 
     def _drain_surplus(self) -> None:
         for name, child in list(self._actual.items()):

@@ -12,6 +12,9 @@ from farm.supervisor.spawn import Process, exit_reason
 from farm.supervisor.specs import ChildSpec, Kind
 from farm.telemetry.log import Logger
 
+SAY_NS = 5 * NS_PER_S
+"""How often a task that takes long is mentioned."""
+
 _SIGNAL_OF = {
     Event.DRAIN: signal.SIGTERM,
     Event.ABORT: signal.SIGABRT,
@@ -69,6 +72,7 @@ class WatchedChild:
         self._process: Process | None = None
         self._verdict = ""
         self._spawned_ns = 0
+        self._said_ns = 0
         self._base_log = log
         slot.assign(spec.name, spec.role, spec.index)
 
@@ -101,7 +105,7 @@ class WatchedChild:
         self.generation += 1
         self._verdict = ""
         self._enter(Event.SPAWN, now_ns)
-        self._spawned_ns = now_ns
+        self._spawned_ns = self._said_ns = now_ns
         slot = self._slot
         slot.generation = self.generation
         slot.started_ns = now_ns
@@ -119,12 +123,17 @@ class WatchedChild:
         self.log.info("child_spawned", child_pid=self._process.pid)
         return self._process
 
-    def notice_ready(self, now_ns: int) -> None:
-        """Take over what the child says of itself in its slot."""
-        if self.phase is Phase.STARTING and self._slot.state is ChildState.READY:
+    def notice(self, now_ns: int) -> None:
+        """Take over what the child says of itself in its slot; say that a long task goes on."""
+        if self.phase is not Phase.STARTING:
+            return
+        if self._slot.state is ChildState.READY:
             self._enter(Event.READY, now_ns)
             self.proven = True
             self.log.info("child_ready", startup_s=self._age_s(now_ns))
+        elif self.spec.kind is Kind.TASK and now_ns - self._said_ns > SAY_NS:
+            self._said_ns = now_ns
+            self.log.info("task_running", for_s=self._age_s(now_ns))
 
     def end(self, event: Event, now_ns: int, *, reason: str = "") -> None:
         """Ask it to drain, abort it or kill it.

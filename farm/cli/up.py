@@ -1,0 +1,64 @@
+"""`farm up`: a farm in the foreground, with `--tail` a client of it beside it.
+
+With `--tail` standard output belongs to the tail, which is a process of its own; the farm and its
+children log to standard error, and from the moment the farm serves only warnings, so that a line
+that rewrites itself stays whole. When the tail ends, or Ctrl-C reaches both, the farm drains.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+STDOUT, STDERR = 1, 2
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a farm until a signal, until its time is over, or until its tail ends."""
+    # Before the first import of NumPy, whose linear algebra would start a thread for every core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if args.tail:
+        return _run_with_tail(args.overrides, args.seconds)
+    return _run(args.overrides, args.seconds)
+
+
+def _run(
+    overrides: Sequence[str],
+    seconds: float | None,
+    *,
+    ready: "Callable[[str], subprocess.Popen[bytes]] | None" = None,
+    quiet: bool = False,
+) -> int:
+    from farm import app  # noqa: PLC0415 - it loads NumPy, see `run`
+
+    exit_code = app.run(overrides, ready=ready, seconds=seconds, quiet=quiet)
+    # The farm is down and cleaned up: a late press must not change how it ended.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    return exit_code
+
+
+def _run_with_tail(overrides: Sequence[str], seconds: float | None) -> int:
+    tail_stdout = os.dup(STDOUT)
+    sys.stdout.flush()
+    os.dup2(STDERR, STDOUT)
+
+    def start_tail(address: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            _tail_command(address, as_json=not os.isatty(tail_stdout)), stdout=tail_stdout
+        )
+
+    try:
+        return _run(overrides, seconds, ready=start_tail, quiet=True)
+    finally:
+        os.dup2(tail_stdout, STDOUT)
+        os.close(tail_stdout)
+
+
+def _tail_command(address: str, *, as_json: bool) -> list[str]:
+    """A member of the group, tied to this process: it must not wait for a farm that is gone."""
+    leash = [sys.executable, "-m", "farm.supervisor.leash", str(os.getpid())]
+    tail = [sys.executable, "-m", "farm.cli.main", "tail", address, "--group"]
+    return [*leash, *tail, *(["--json"] if as_json else [])]
