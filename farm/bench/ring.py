@@ -1,9 +1,9 @@
-"""`ring_1p1c`: how fast one ring carries records between two processes, and whether all arrive whole.
+"""`ring_1p1c`: how fast one ring carries records between two processes, and whether all are whole.
 
-The producer and the consumer are fresh interpreters. Each record is its sequence, words derived from
-it, and their sum; the consumer adds up every word of every record and compares. Records are
-published in batches. The reference in the same run is one process that does both sides' work in turn
-on a ring of the same size.
+The producer and the consumer are fresh interpreters. Each record is its sequence, words derived
+from it, and their sum; the consumer adds up every word of every record and compares. Records are
+published in batches. The reference in the same run is one process that does both sides' work in
+turn on a ring of the same size.
 
     parent to child   "go"; later, to the consumer: how many records there are in all
     child to parent   "ready" once its kernels are compiled; at the end one line of JSON
@@ -43,7 +43,7 @@ _MIX = -7046029254386353131  # 2**64 / golden ratio as int64: neighbours differ 
 
 @inline
 def _fill(mem: ring.Mem, offset: int, n_words: int, sequence: int) -> None:
-    """Write a record of `n_words` words, 2 or more: sequence, derived words, sum of those before."""
+    """Write a record of 2 words or more: sequence, derived words, sum of all before."""
     store_word(mem, offset, sequence)
     total = sequence
     for place in range(1, n_words - 1):
@@ -166,11 +166,10 @@ def run(seconds: float) -> dict[str, float]:
 def _two_processes(n_bytes: int, seconds: float) -> dict[str, float]:
     instance = f"bench-{os.getpid()}"
     with create_ring(instance, 0, CAPACITY_BYTES) as segment:
-        children: list[subprocess.Popen[str]] = []
+        consumer = _spawn("consume", instance, n_bytes, seconds)
+        producer = _spawn("produce", instance, n_bytes, seconds)
+        children = (consumer, producer)
         try:
-            for role in ("consume", "produce"):
-                children.append(_spawn(role, instance, n_bytes, seconds))
-            consumer, producer = children
             for child in children:
                 _answer(child, _DEADLINE_S)
             for child in children:
@@ -227,7 +226,7 @@ def _answer(child: subprocess.Popen[str], timeout_s: float) -> str:
     ready, _, _ = select.select([pipe], [], [], timeout_s)
     line = pipe.readline() if ready else ""
     if not line:
-        raise RuntimeError(f"{child.args}: no answer within {timeout_s} s; it ended or hangs")
+        raise RuntimeError(f"{child.args!r}: no answer within {timeout_s} s; it ended or hangs")
     return line
 
 

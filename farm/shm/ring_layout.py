@@ -157,14 +157,13 @@ def read_checkpoint(segment: Segment) -> Checkpoint:
     Raises:
         CorruptDataError: neither qualifies, which no death of a producer can cause.
     """
-    tail = segment.load(TAIL_OFFSET)
-    found = [saved for saved in _intact_checkpoints(segment) if saved.tail == tail]
-    if not found:
+    saved = _in_force(segment)
+    if saved is None:
         raise CorruptDataError(
-            f"{segment.name}: no checkpoint agrees with its tail {tail}; "
+            f"{segment.name}: no checkpoint agrees with its tail {segment.load(TAIL_OFFSET)}; "
             "stop the farm and start it again with fresh rings"
         )
-    return max(found, key=lambda saved: saved.stamp)
+    return saved
 
 
 class RingView:
@@ -222,12 +221,21 @@ class RingView:
         return self.checkpoint().dropped_records
 
     def checkpoint(self) -> Checkpoint:
-        """A recent checkpoint, while the producer goes on."""
+        """The checkpoint in force, or a recent one if the producer is too quick to be caught."""
         for _ in range(_TRIES):
-            found = _intact_checkpoints(self.segment)
-            if found:
-                return max(found, key=lambda saved: saved.stamp)
-        raise CorruptDataError(f"{self.segment.name}: both checkpoints are torn")
+            saved = _in_force(self.segment)
+            if saved is not None:
+                return saved
+        recent = _intact_checkpoints(self.segment)
+        if not recent:
+            raise CorruptDataError(f"{self.segment.name}: both checkpoints are torn")
+        return max(recent, key=lambda saved: saved.stamp)
+
+
+def _in_force(segment: Segment) -> Checkpoint | None:
+    tail = segment.load(TAIL_OFFSET)
+    found = [saved for saved in _intact_checkpoints(segment) if saved.tail == tail]
+    return max(found, key=lambda saved: saved.stamp, default=None)
 
 
 def _intact_checkpoints(segment: Segment) -> list[Checkpoint]:

@@ -29,13 +29,13 @@ def block(instance):
 
 
 @pytest.fixture
-def seen(block, instance):
-    made = ControlBlock.attach(instance, readonly=True)
+def seen(block):
+    made = ControlBlock.attach(block.instance, readonly=True)
     yield made
     made.close()
 
 
-def test_a_new_block_says_who_runs_the_farm(block, seen):
+def test_a_new_block_says_who_runs_the_farm(seen):
     assert seen.pid == os.getpid()
     assert seen.seed == 2**63 - 1
     assert seen.state is FarmState.STARTING
@@ -164,9 +164,9 @@ def test_unlinking_removes_every_segment_of_the_instance(instance):
     block.close()
 
 
-def test_only_the_supervisor_may_unlink(block, instance):
-    with ControlBlock.attach(instance).segment, pytest.raises(SegmentError, match="supervisor"):
-        ControlBlock.attach(instance).unlink()
+def test_only_the_supervisor_may_unlink(seen):
+    with pytest.raises(SegmentError, match="supervisor"):
+        seen.unlink()
 
 
 def test_a_block_made_on_a_held_lease_gives_it_back_when_closed(instance):

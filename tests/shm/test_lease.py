@@ -4,6 +4,7 @@ import signal
 import pytest
 
 from farm.errors import InstanceRunningError
+from farm.shm import lease as module
 from farm.shm.control import ControlBlock
 from farm.shm.lease import acquire_instance, reclaim
 from farm.shm.ring_layout import create_ring
@@ -11,6 +12,7 @@ from farm.shm.segment import list_segments, segment_name, shm_path
 
 FARM = """
 import signal, sys
+from farm.shm import lease as module
 from farm.shm.control import ControlBlock
 from farm.shm.ring_layout import create_ring
 instance = sys.argv[1]
@@ -111,9 +113,7 @@ def test_a_child_process_does_not_inherit_the_lease(instance, start_process):
 
 
 def test_a_name_that_moved_to_another_file_is_opened_again(instance, monkeypatch):
-    """Between open and lock the old farm unlinks its control segment: the lock is on a dead file."""
-    from farm.shm import lease as module
-
+    """Between open and lock the farm before unlinks it: the lock is on a file without a name."""
     opened = []
 
     def open_then_unlink(name):

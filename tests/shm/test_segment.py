@@ -107,7 +107,7 @@ def test_a_truncated_segment_is_refused(name):
 def test_another_spec_is_refused(name, monkeypatch):
     with make(name):
         monkeypatch.setattr(module, "spec_fingerprint", lambda: 7)
-        with pytest.raises(SegmentLayoutError, match="this build has 0{15}7"):
+        with pytest.raises(SegmentLayoutError, match=r"this build has 0{15}7"):
             attach(name)
 
 

@@ -1,0 +1,74 @@
+"""Kills producers at work, many times, and looks at what is left: `INSTANCE N`.
+
+Interpreters start slowly, so each producer is a fork of this warm one (which is single-threaded; the
+fork runs one kernel until it is killed). The last line says how it went, as JSON.
+"""
+# ruff: noqa: T201 - the test reads standard output
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+
+import numpy as np
+
+from farm.bench.ring import consume, produce
+from farm.shm import ring
+from farm.shm.ring_layout import RingView, attach_ring
+
+RECORD_BYTES = 200
+BATCH_RECORDS = 3
+BOUND = 1 << 40
+
+instance, n_kills = sys.argv[1], int(sys.argv[2])
+segment = attach_ring(instance, 0)
+view = RingView(segment)
+mem = segment.mem
+chance = random.Random(8)
+tally = np.zeros(3, dtype=np.int64)
+position = expected = 0
+errors = []
+deaths_at_work = 0
+
+private = mem.copy()
+produce(private, ring.recover(segment), RECORD_BYTES, 10, BATCH_RECORDS)
+consume(private, 0, 0, 10, np.zeros(3, dtype=np.int64))
+
+for generation in range(1, n_kills + 1):
+    cursor = ring.recover(segment)
+    published = view.records
+    child = os.fork()
+    if child == 0:
+        while True:
+            produce(mem, cursor, RECORD_BYTES, BOUND, BATCH_RECORDS)
+    # Let it begin, drain beside it for a moment, and kill it wherever it is.
+    deadline = time.monotonic() + 30.0
+    while view.records == published and time.monotonic() < deadline:
+        pass
+    until = time.perf_counter() + chance.random() * 300e-6
+    while time.perf_counter() < until:
+        position, expected = consume(mem, position, expected, 64, tally)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+    after = ring.recover(segment)
+    deaths_at_work += view.used_bytes < view.capacity - 4 * RECORD_BYTES
+    while position != ring.load_tail(mem):
+        position, expected = consume(mem, position, expected, BOUND, tally)
+    if not int(after[ring.SEQUENCE]) == expected == view.records == int(tally[0]):
+        errors.append([generation, int(after[ring.SEQUENCE]), expected, view.records])
+
+print(
+    json.dumps(
+        {
+            "event": "done",
+            "errors": errors[:10],
+            "received": int(tally[0]),
+            "corrupt": int(tally[1]),
+            "lost": int(tally[2]),
+            "deaths_at_work": deaths_at_work,
+        }
+    )
+)
