@@ -60,8 +60,9 @@ TOP_HELP = f"""\
 examples:
   farm top                           every child: state, pid, generation, rates, ring fill, restarts
   farm top --instance blue --once --json
+  farm top 10.0.0.5:50051            a farm on another machine; no CPU and memory then
 
-It reads the shared memory of the farm, so that it works on one whose processes hang.
+It reads the shared memory of the farm, so that it works on one whose processes hang, or were killed.
 
 {EXIT_CODES_HELP}"""
 
@@ -187,6 +188,12 @@ def _add_tail(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 def _add_top(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "top", "watch the processes of a running farm", TOP_HELP)
+    parser.add_argument(
+        "address",
+        nargs="?",
+        metavar="ADDRESS",
+        help="ask the farm at host:port instead, which may be on another machine",
+    )
     parser.add_argument(
         "--instance", default="default", metavar="NAME", help="which farm (default: %(default)s)"
     )

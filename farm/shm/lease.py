@@ -118,6 +118,19 @@ def unlink_instance(lease: Lease) -> list[str]:
     return removed
 
 
+def running_pid(instance: str) -> int | None:
+    """Process that holds the lease of an instance; None if no live farm has it.
+
+    For tools: it looks into the kernel's list and takes no lock, not even for a moment in which a
+    farm that starts would be refused.
+    """
+    try:
+        with shm_path(segment_name(instance, CONTROL_ROLE)).open("rb") as file:
+            return _holder_in_locks(file.fileno()) or None
+    except FileNotFoundError:
+        return None
+
+
 def _unlink_all(instance: str, *, keep: str) -> list[str]:
     return [name for name in list_segments(instance) if name != keep and unlink_segment(name)]
 

@@ -1,0 +1,182 @@
+"""What a farm says of itself at one moment, from its shared memory or from its discovery RPC.
+
+Shared memory is read-only here and needs nobody's answer: it works on a farm whose processes hang,
+and on what a killed one left behind.
+"""
+
+import contextlib
+import time
+from collections.abc import Mapping
+
+import psutil
+from msgspec import Struct
+
+from farm.errors import SegmentAbsentError, SegmentError, SegmentNotReadyError, UnavailableError
+from farm.shm.control import ChildSlot, ChildState, ControlBlock
+from farm.shm.lease import running_pid
+from farm.shm.ring_layout import RingView, attach_ring
+
+NS_PER_S = 1_000_000_000
+ROLLOUT = "rollout"
+"""The role whose children have a ring."""
+
+
+class ChildSample(Struct, frozen=True):
+    """One child at one moment."""
+
+    name: str
+    role: str
+    state: str
+    pid: int
+    """0 while it has no process."""
+    generation: int
+    restarts: int
+    heartbeat_age_s: float
+    counters: Mapping[str, int]
+    exit_reason: str = ""
+    """How its last process ended; empty if none has."""
+    ring_fill: float | None = None
+    """Share of its ring that is filled, 0 to 1; None if it has no ring."""
+    cpu_s: float | None = None
+    """Processor time of its process; None where it cannot be seen."""
+    rss_bytes: int | None = None
+    """Resident memory of its process, shared pages included; None where it cannot be seen."""
+
+
+class FarmSample(Struct, frozen=True):
+    """A farm at one moment."""
+
+    at_ns: int
+    """`time.monotonic_ns` of the reading."""
+    instance: str
+    running: bool
+    state: str
+    pid: int
+    """Of the supervisor; 0 where it cannot be seen."""
+    address: str
+    """Of the experiences service; empty before it is bound."""
+    uptime_s: float
+    config_epoch: int
+    seed: int
+    children: tuple[ChildSample, ...]
+
+
+def sample_instance(instance: str) -> FarmSample:
+    """Read the shared memory of a farm on this machine, alive or dead.
+
+    Raises:
+        UnavailableError: there is none.
+    """
+    try:
+        control = ControlBlock.attach(instance, readonly=True)
+    except SegmentAbsentError:
+        raise UnavailableError(
+            f"no farm {instance!r} on this machine; start one with `farm up`, or name another "
+            "with --instance"
+        ) from None
+    except SegmentNotReadyError:
+        raise UnavailableError(f"the farm {instance!r} is just starting; try again") from None
+    try:
+        return _sample(control, running=running_pid(instance) is not None)
+    finally:
+        control.close()
+
+
+def sample_address(address: str) -> FarmSample:
+    """Ask a farm on any machine.
+
+    Raises:
+        UnavailableError: no farm answers at the address.
+    """
+    # gRPC takes longer to load than everything else here, and is needed for this alone.
+    from farm.client import NO_RETRY, Client  # noqa: PLC0415
+
+    with Client(address, retry=NO_RETRY) as client:
+        info, stats = client.info(), client.stats()
+    fill = {
+        f"{ROLLOUT}-{ring.worker}": ring.filled_bytes / ring.capacity_bytes for ring in stats.rings
+    }
+    return FarmSample(
+        at_ns=time.monotonic_ns(),
+        instance=info.instance,
+        running=True,
+        state="running",
+        pid=0,
+        address=address,
+        uptime_s=info.uptime_s,
+        config_epoch=info.config_epoch,
+        seed=info.seed,
+        children=tuple(
+            ChildSample(
+                name=child.name,
+                role=child.role,
+                state=child.state,
+                pid=child.pid,
+                generation=child.generation,
+                restarts=child.restarts,
+                heartbeat_age_s=child.heartbeat_age_s,
+                counters=child.counters,
+                ring_fill=fill.get(child.name),
+            )
+            for child in info.children
+        ),
+    )
+
+
+def _sample(control: ControlBlock, *, running: bool) -> FarmSample:
+    now_ns = time.monotonic_ns()
+    return FarmSample(
+        at_ns=now_ns,
+        instance=control.instance,
+        running=running,
+        state=control.state.name.lower(),
+        pid=control.pid,
+        address=control.address,
+        uptime_s=max(0, time.time_ns() - control.started_ns) / NS_PER_S,
+        config_epoch=control.load_config()[0],
+        seed=control.seed,
+        children=tuple(
+            _child(control.instance, slot, now_ns, running=running)
+            for slot in control.children
+            if slot.state is not ChildState.EMPTY
+        ),
+    )
+
+
+def _child(instance: str, slot: ChildSlot, now_ns: int, *, running: bool) -> ChildSample:
+    # The pids of a dead farm may be others' by now.
+    cpu_s, rss_bytes = _usage(slot.pid) if running and slot.pid else (None, None)
+    return ChildSample(
+        name=slot.name,
+        role=slot.role,
+        state=slot.state.name.lower(),
+        pid=slot.pid,
+        generation=slot.generation,
+        restarts=slot.restarts,
+        heartbeat_age_s=max(0, now_ns - slot.heartbeat_ns) / NS_PER_S,
+        counters=slot.counters_dict(),
+        exit_reason=slot.exit_reason,
+        ring_fill=_ring_fill(instance, slot.index) if slot.role == ROLLOUT else None,
+        cpu_s=cpu_s,
+        rss_bytes=rss_bytes,
+    )
+
+
+def _usage(pid: int) -> tuple[float | None, int | None]:
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return times.user + times.system, process.memory_info().rss
+    return None, None
+
+
+def _ring_fill(instance: str, worker: int) -> float | None:
+    try:
+        segment = attach_ring(instance, worker, readonly=True)
+    except SegmentError:
+        return None
+    view = RingView(segment)
+    fill = view.used_bytes / view.capacity
+    segment.close()
+    return fill
