@@ -57,7 +57,9 @@ def _wrong_value(
     where = _from(origins.get(key))
     field = field_index().get(key)
     if field is None:
-        return ConfigError(key, f"keys with values are wanted, got {show(pick(tree, key))}{where}")
+        return ConfigError(
+            key, f"keys with values are wanted, got {show(pick(tree, key) if key else tree)}{where}"
+        )
     value = pick(tree, key)
     if item and isinstance(value, list):
         value = value[int(item.partition("]")[0])]

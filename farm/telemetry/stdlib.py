@@ -27,16 +27,15 @@ class Handler(logging.Handler):
         self._log = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log one record; a broken one is reported the way the standard library reports it."""
+        """Log one record; of one that cannot be formatted, its parts."""
         try:
-            level = _level_name(record.levelno)
             message = record.getMessage().rstrip()
-            fields: dict[str, object] = {"logger": record.name, "message": message}
-            if record.exc_info:
-                fields["exc_info"] = record.exc_info
-            self._log.log(level, "library_message", **fields)
-        except Exception:  # noqa: BLE001 - the contract of logging.Handler.emit
-            self.handleError(record)
+        except Exception:  # noqa: BLE001 - a library's own __str__ or format may raise anything
+            message = f"{record.msg!s} % {record.args!r}"
+        fields: dict[str, object] = {"logger": record.name, "message": message}
+        if record.exc_info:
+            fields["exc_info"] = record.exc_info
+        self._log.log(_level_name(record.levelno), "library_message", **fields)
 
 
 def route(logger: "Logger") -> None:

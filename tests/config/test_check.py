@@ -1,0 +1,141 @@
+"""Combinations that cannot work are refused by key, with the arithmetic; others pass."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from farm.config.check import CELLS_PER_SEAT, check, problems
+from farm.config.convert import to_config
+from farm.config.memory import next_power_of_two, ring_bound_bytes
+from farm.config.schema import FarmConfig
+from farm.errors import EXIT_CONFIG, ConfigError
+from farm.spec.limits import MAX_SEATS, MAX_SIDE, MIN_SIDE
+
+POLICIES = {"random", "expander"}
+
+
+def config_of(**values) -> FarmConfig:
+    tree: dict = {}
+    for key, value in values.items():
+        section, _, name = key.partition("__")
+        tree.setdefault(section, {})[name] = value
+    return to_config(tree)
+
+
+def test_the_default_passes():
+    check(FarmConfig(), policies=POLICIES)
+
+
+IMPOSSIBLE = [
+    ({"match__board": "3x20"}, "match.board", ["3x20", "4 to 64"]),
+    ({"match__board": "20x65"}, "match.board", ["20x65", "65"]),
+    ({"match__board": "00x20"}, "match.board", ["must be 4 to 64"]),
+    ({"match__seats": ["random"]}, "match.seats", ["got 1", "2 to 16"]),
+    ({"match__seats": ["random"] * 17}, "match.seats", ["got 17", "2 to 16"]),
+    ({"match__seats": []}, "match.seats", ["got 0"]),
+    ({"match__seats": ["random", "expandr"]}, "match.seats", ["seat 1", "did you mean expander"]),
+    ({"match__seats": ["Random", "random"]}, "match.seats", ["'Random'", "expander, random"]),
+    (
+        {"match__board": "4x4", "match__seats": ["random"] * 3, "match__cities": 0},
+        "match.board",
+        ["16 cells", "3 seats", "24"],
+    ),
+    ({"match__board": "4x4"}, "match.cities", ["16 cells", "set match.cities to 3 or less"]),
+    ({"match__cities": 200}, "match.cities", ["80 mountains", "to 118 or less"]),
+    ({"ring__bytes": 100_000}, "ring.bytes", ["100,000", "65536 and 131072"]),
+    (
+        {"ring__bytes": 65_536},
+        "ring.bytes",
+        ["65,536", "match.board=20x20", "worker.steps=32", "set ring.bytes to 262144 or more"],
+    ),
+    ({"serve__min_batch_bytes": 2 << 20}, "serve.min_batch_bytes", ["2,097,152", "1,048,576"]),
+    (
+        {"match__board": "64x64", "worker__steps": 256},
+        "serve.max_batch_bytes",
+        ["64x64", "worker.steps=256", "set it to 4194304 or more"],
+    ),
+    ({"serve__credit_bytes": 1000}, "serve.credit_bytes", ["1,000", "1,048,576"]),
+    ({"serve__address": "127.0.0.1:65536"}, "serve.address", ["65536"]),
+    ({"supervisor__silence_s": 1.0}, "supervisor.silence_s", ["2.0"]),
+    ({"supervisor__stop_s": 5.0}, "supervisor.stop_s", ["serve.drain_s=5.0"]),
+]
+
+
+@pytest.mark.parametrize(("values", "key", "parts"), IMPOSSIBLE)
+def test_an_impossible_combination_is_refused_by_its_key(values, key, parts):
+    with pytest.raises(ConfigError) as caught:
+        check(config_of(**values), policies=POLICIES)
+    assert caught.value.exit_code == EXIT_CONFIG
+    assert caught.value.key == key
+    for part in parts:
+        assert part in caught.value.reason
+
+
+AT_THE_EDGE = [
+    {"match__board": "4x4", "match__cities": 3},
+    {"match__board": "64x64"},
+    {"match__board": "12x11", "match__seats": ["random"] * MAX_SEATS},
+    {"match__cities": 118},
+    {"ring__bytes": 262_144},
+    {"serve__address": "127.0.0.1:65535"},
+    {"serve__credit_bytes": 1 << 20},
+    {"serve__min_batch_bytes": 1 << 20},
+    {"supervisor__stop_s": 5.1},
+]
+
+
+@pytest.mark.parametrize("values", AT_THE_EDGE)
+def test_a_value_at_the_edge_passes(values):
+    check(config_of(**values), policies=POLICIES)
+
+
+def test_following_the_advice_on_the_ring_makes_it_pass():
+    wanted = {"match__board": "40x40", "match__seats": ["random"] * 8, "ring__bytes": 65_536}
+    (error,) = problems(config_of(**wanted), policies=POLICIES)
+    advice = int(error.reason.split("set ring.bytes to ")[1].split()[0])
+    check(config_of(**(wanted | {"ring__bytes": advice})), policies=POLICIES)
+    assert [
+        one.key
+        for one in problems(config_of(**(wanted | {"ring__bytes": advice // 2})), policies=POLICIES)
+    ] == ["ring.bytes"]
+
+
+def test_several_broken_rules_are_all_found():
+    config = config_of(match__seats=["nobody", "random"], ring__bytes=65_537)
+    keys = [error.key for error in problems(config, policies=POLICIES)]
+    assert keys == ["match.seats", "ring.bytes", "ring.bytes"]
+
+
+sides = st.integers(0, 99)
+anything = st.fixed_dictionaries(
+    {
+        "match__board": st.builds("{}x{}".format, sides, sides),
+        "match__seats": st.integers(0, 20).map(lambda n_seats: ["random"] * n_seats),
+        "match__mountains": st.floats(0, 0.35),
+        "match__cities": st.integers(0, 512),
+        "ring__bytes": st.integers(16, 34).map(lambda bits: 1 << bits),
+        "worker__steps": st.integers(1, 256),
+        "serve__max_batch_bytes": st.just(1 << 24),
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(anything)
+def test_what_passes_has_room_for_the_map_and_for_two_chunks(values):
+    config = config_of(**values)
+    if list(problems(config, policies=POLICIES)):
+        return
+    match = config.match
+    n_mountains = round(match.mountains * match.n_cells)
+    assert MIN_SIDE <= min(match.size) <= max(match.size) <= MAX_SIDE
+    assert match.n_cells >= CELLS_PER_SEAT * match.n_seats
+    assert 2 * (match.n_cells - n_mountains - match.n_seats - match.cities) >= match.n_cells
+    assert config.ring.bytes >= ring_bound_bytes(config)
+
+
+@given(st.integers(1, 1 << 40))
+def test_the_next_power_of_two_is_the_smallest_that_holds(n):
+    power = next_power_of_two(n)
+    assert power.bit_count() == 1
+    assert power // 2 < n <= power

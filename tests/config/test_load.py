@@ -1,0 +1,284 @@
+"""Composition: what overrides and files come to, and what a wrong one is told."""
+
+import shutil
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from farm.config.fields import fields
+from farm.config.load import COMMAND_LINE, SCHEMA_DEFAULT, Composed, compose, conf_dir
+from farm.config.schema import FarmConfig
+from farm.errors import EXIT_CONFIG, ConfigError
+
+
+@pytest.fixture(scope="module")
+def plain() -> Composed:
+    return compose()
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(conf_dir(), tmp_path / "conf"))
+
+
+def refused(*overrides: str, folders: list[Path] | None = None) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        compose(overrides, folders=folders or [])
+    assert caught.value.exit_code == EXIT_CONFIG
+    return caught.value
+
+
+def test_without_overrides_the_files_say_what_the_schema_says(plain):
+    assert plain.config == FarmConfig()
+
+
+def test_every_key_has_an_origin(plain):
+    assert set(plain.origins) == {field.key for field in fields()}
+
+
+def test_overrides_need_no_quotes_for_lists_boards_addresses_and_null():
+    composed = compose(
+        [
+            "match.seats=[expander,random,random]",
+            "match.board=12x30",
+            "seed=null",
+            "serve.address=0.0.0.0:0",
+            "worker.count=4",
+        ]
+    )
+    match = composed.config.match
+    assert match.seats == ("expander", "random", "random")
+    assert (match.size, match.n_cells, match.n_seats) == ((12, 30), 360, 3)
+    assert composed.config.seed is None
+    assert composed.config.serve.address == "0.0.0.0:0"
+    assert composed.config.worker.count == 4
+
+
+def test_an_integer_stands_for_a_number_of_seconds():
+    assert compose(["serve.drain_s=7"]).config.serve.drain_s == 7.0
+
+
+def test_the_environment_lays_its_values_and_choices_over_the_groups():
+    composed = compose(["env=prod"])
+    assert composed.config.telemetry.format == "json"
+    assert composed.choices["ring"] == "large"
+    assert composed.choices["env"] == "prod"
+
+
+def test_a_group_chosen_on_the_command_line_wins_over_the_environments_choice():
+    composed = compose(["env=prod", "ring=small"])
+    assert composed.choices["ring"] == "small"
+    assert composed.origins["ring.bytes"] == "ring/small.yaml"
+
+
+def test_origins_tell_command_line_environment_option_and_parent_file_apart():
+    origins = compose(["env=prod", "match=duel", "match.max_turns=9", "seed=5"]).origins
+    assert origins["match.max_turns"] == COMMAND_LINE
+    assert origins["seed"] == COMMAND_LINE
+    assert origins["serve.drain_s"] == "env/prod.yaml"
+    assert origins["ring.bytes"] == "ring/large.yaml"
+    assert origins["match.seats"] == "match/duel.yaml"
+    assert origins["match.board"] == "match/default.yaml"
+    assert origins["instance"] == "config.yaml"
+
+
+def test_a_mapping_as_override_is_the_origin_of_the_keys_it_names_only():
+    composed = compose(["match={board: 9x9, cities: 3}"])
+    assert composed.config.match.board == "9x9"
+    assert composed.origins["match.board"] == COMMAND_LINE
+    assert composed.origins["match.seats"] == "match/default.yaml"
+
+
+@pytest.mark.parametrize("override", ["~match.board", "~match"])
+def test_what_is_deleted_falls_back_to_the_schema(override):
+    composed = compose([override])
+    assert composed.origins["match.board"] == SCHEMA_DEFAULT
+    assert composed.config.match == FarmConfig().match
+
+
+def test_a_key_that_no_file_has_falls_back_to_the_schema(conf):
+    (conf / "ring" / "default.yaml").write_text("")
+    composed = compose(folders=[conf])
+    assert composed.origins["ring.bytes"] == SCHEMA_DEFAULT
+    assert composed.config.ring == FarmConfig().ring
+
+
+def test_options_are_listed_by_group(plain):
+    assert plain.options["env"] == ("dev", "prod", "staging")
+    assert set(plain.choices) == set(plain.options)
+
+
+BAD_OVERRIDES = [
+    # unknown keys, added or not
+    ("match.bord=9x9", "match.bord", "did you mean match.board?"),
+    ("+match.bord=9x9", "match.bord", "did you mean match.board?"),
+    ("++match.bord=9x9", "match.bord", "no such key"),
+    ("+x=y", "x", "no such key"),
+    ("count=3", "count", "did you mean worker.count?"),
+    ("match={bord: 9x9}", "match.bord", "did you mean match.board?"),
+    ("match.board.x=3", "match.board.x", "no such key"),
+    ("match.seats.0=random", "match.seats.0", "no such key"),
+    ("defaults=3", "defaults", "no such key"),
+    ("hydra.run.dir=x", "hydra.run.dir", "no effect"),
+    ("hydra/launcher=joblib", "hydra/launcher", "no effect"),
+    # types and bounds
+    ("worker.count=many", "worker.count", "int, 1 to 64"),
+    ("worker.count=1.5", "worker.count", "got 1.5"),
+    ("worker.count=true", "worker.count", "got true"),
+    ("worker.count=null", "worker.count", "got null"),
+    ("worker.count=", "worker.count", "got ''"),
+    ("worker.count=0", "worker.count", "got 0"),
+    ("worker.count=65", "worker.count", "got 65"),
+    ("worker.count=[1]", "worker.count", "got [1]"),
+    ("worker.count={a: 1}", "worker.count", "got {'a': 1}"),
+    ("match.seats=random", "match.seats", "list of text"),
+    ("match.seats=[random,7]", "match.seats", "got 7 as item 1"),
+    ("match.board=big", "match.board", "Height x width"),
+    ("instance=17", "instance", "Quote it"),
+    ("instance=Blue_1", "instance", "got 'Blue_1'"),
+    ("serve.drain_s=nan", "serve.drain_s", "got nan"),
+    ("serve.drain_s=inf", "serve.drain_s", "got inf"),
+    ("serve.address=nowhere", "serve.address", "Host and port"),
+    ("seed=-1", "seed", "got -1"),
+    ("telemetry.level=loud", "telemetry.level", "debug | error | info | warning"),
+    # groups
+    ("env=prud", "env", "did you mean prod? (its options are dev, prod, staging)"),
+    ("match=null", "match", "one option is wanted"),
+    ("worker=[default,four]", "worker", "one option is wanted"),
+    ("match=../env/prod", "match", "no option"),
+    ("match@other=duel", "match", "one place"),
+    ("+match=duel", "match", "write match=duel"),
+    ("matc=duel", "matc", "did you mean match?"),
+    # grammar
+    ("match.board", "match.board", "cannot read"),
+    ("match.seats=[a", "match.seats", "cannot read"),
+    ("serve.address=[::1]:5", "serve.address", "cannot read"),
+    ("worker.count=1,2", "worker.count", "several values"),
+    ("worker.count=range(1,3)", "worker.count", "several values"),
+    ("~worker.count=3", "worker.count", "write ~worker.count"),
+    ("=3", "", "no key"),
+    ("", "", "cannot read"),
+    # interpolations
+    ("match.board=${nope}", "match.board", "nope"),
+    ("match.board=${match.board}", "match.board", "Recursive"),
+    ("match.board=${oc.env:FARM_TEST_UNSET}", "match.board", "FARM_TEST_UNSET"),
+    ("match.board=???", "match.board", "Missing"),
+]
+
+
+@pytest.mark.parametrize(("override", "key", "reason"), BAD_OVERRIDES)
+def test_a_bad_override_is_refused_by_its_key(override, key, reason):
+    error = refused(override)
+    assert error.key == key
+    assert reason in error.reason
+
+
+def test_a_wrong_value_names_the_file_it_came_from(conf):
+    (conf / "match" / "duel.yaml").write_text("defaults:\n  - default\nboard: 7\n")
+    error = refused("match=duel", folders=[conf])
+    assert error.key == "match.board"
+    assert "got 7 from match/duel.yaml" in error.reason
+
+
+BAD_FILES = [
+    ("match/default.yaml", "board: [", "", "match/default.yaml:1:9: broken YAML"),
+    ("match/default.yaml", "a: 1\nb: c: d", "", "match/default.yaml:2:5: broken YAML"),
+    (
+        "match/default.yaml",
+        "board: 9x9\nboard: 8x8",
+        "",
+        "default.yaml:2:1: broken YAML: found dup",
+    ),
+    ("match/default.yaml", "board:\n\t- x", "", "match/default.yaml:2:1"),
+    ("match/default.yaml", "\0", "", "match/default.yaml: broken YAML"),
+    ("match/default.yaml", "17", "", "match/default.yaml: "),
+    ("match/default.yaml", "board: !!python/object:os.system x", "", "match/default.yaml:1:8"),
+    ("match/default.yaml", "- a", "match", "got ['a'] from match/default.yaml"),
+    ("match/default.yaml", "bord: 9x9", "match.bord", "(match/default.yaml); did you mean"),
+    ("match/default.yaml", "_target_: os.system", "match._target_", "no such key"),
+    ("match/default.yaml", "board: ${", "board", "match/default.yaml: "),
+    ("match/default.yaml", "board: ${nope}", "match.board", "nope"),
+    ("match/default.yaml", "board: &a [*a]", "", "hold themselves"),
+    ("match/default.yaml", "defaults: [default]", "", "hold themselves"),
+    ("match/default.yaml", "defaults: 5", "", "'match/default'"),
+    ("match/default.yaml", "# @package a.b\nboard: 9x9", "a", "no such key"),
+    ("env/dev.yaml", "# @package _global_\nmatch: 3", "match", "got 3 from env/dev.yaml"),
+    ("env/dev.yaml", "match: {board: 9x9}", "env", "no such key"),
+    ("config.yaml", "defaults:\n  - match: gone", "match", "there are default, duel"),
+    ("config.yaml", "defaults:\n  - match: duel\nseed: 1", "", "missing `_self_`"),
+    ("config.yaml", "hydra:\n  searchpath: [/nowhere]", "", "not available"),
+    ("config.yaml", "- a", "", "config.yaml: keys with values"),
+]
+
+
+@pytest.mark.parametrize(("file", "text", "key", "reason"), BAD_FILES)
+def test_a_bad_file_is_refused_by_its_name_or_key(conf, file, text, key, reason):
+    (conf / file).write_text(text)
+    error = refused(folders=[conf])
+    assert error.key == key
+    assert reason in error.reason
+
+
+def test_a_file_that_is_no_text_is_named(conf):
+    (conf / "ring" / "default.yaml").write_bytes(b"\xff\xfe")
+    assert "ring/default.yaml: 'utf-8'" in refused(folders=[conf]).reason
+
+
+def test_a_folder_without_a_config_is_named(tmp_path):
+    assert str(tmp_path) in refused(folders=[tmp_path]).reason
+
+
+def test_a_second_folder_supplies_the_options_the_first_lacks(tmp_path):
+    shutil.copy(conf_dir() / "config.yaml", tmp_path)
+    (tmp_path / "match").mkdir()
+    (tmp_path / "match" / "default.yaml").write_text("board: 9x9\n")
+    composed = compose(["worker=four"], folders=[tmp_path, conf_dir()])
+    assert composed.config.match.board == "9x9"
+    assert composed.config.worker.count == 4
+    assert composed.origins["match.board"] == str(tmp_path / "match" / "default.yaml")
+    assert composed.origins["worker.count"] == "worker/four.yaml"
+
+
+def test_hydra_as_used_by_someone_else_in_the_process_is_put_back():
+    with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
+        theirs = GlobalHydra.instance().hydra
+        compose()
+        refused("x=y")
+        assert GlobalHydra.instance().hydra is theirs
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def test_hydra_is_left_as_it_was_found_after_an_error(conf):
+    (conf / "config.yaml").write_text("a: [")
+    refused(folders=[conf])
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def test_threads_that_compose_at_once_do_not_disturb_each_other():
+    counts = range(1, 7)
+    with ThreadPoolExecutor(3) as pool:
+        composed = pool.map(lambda n: compose([f"worker.count={n}"]), counts)
+        assert [one.config.worker.count for one in composed] == list(counts)
+
+
+def test_composing_warns_of_nothing():
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        compose(["env=staging"])
+    assert [str(one.message) for one in seen] == []
+
+
+def test_the_config_in_an_installed_package_is_found_first(monkeypatch, tmp_path):
+    load = sys.modules["farm.config.load"]
+    package = tmp_path / "farm"
+    shutil.copytree(conf_dir(), package / "conf")
+    monkeypatch.setattr(load, "_PACKAGE", package)
+    assert conf_dir() == package / "conf"
+    shutil.rmtree(package / "conf")
+    with pytest.raises(ConfigError, match="install farm again"):
+        conf_dir()
