@@ -182,14 +182,8 @@ class Arbiter:
     def _replace_silent(self) -> None:
         for child in self._actual.values():
             child.notice(self._now_ns)
-            late = overdue(
-                self._rules.limits,
-                child.phase,
-                child.spec.kind,
-                now_ns=self._now_ns,
-                since_ns=child.since_ns,
-                heartbeat_ns=max(child.heartbeat_ns, self._looking_since_ns),
-            )
+            standing = child.standing(self._looking_since_ns)
+            late = overdue(self._rules.limits, standing, now_ns=self._now_ns)
             if late is not None:
                 child.end(late.event, self._now_ns, reason=late.reason)
 

@@ -5,6 +5,7 @@ Pure: the arbiter passes the times in. A phase with a deadline ends in the next 
     STARTING  older than start (task: warm-up) ──▶ abort
     READY     heartbeat older than silence     ──▶ abort
     DRAINING  older than stop                  ──▶ kill
+              (never ready: older than abort, as it has nothing to finish)
     ABORTING  older than abort                 ──▶ kill
 """
 
@@ -34,32 +35,36 @@ class Overdue(Struct, frozen=True):
     reason: str
 
 
-def overdue(  # noqa: PLR0913 - the five facts that a deadline depends on
-    limits: Limits, phase: Phase, kind: Kind, *, now_ns: int, since_ns: int, heartbeat_ns: int
-) -> Overdue | None:
-    """The measure that is due against a child, or None while it is in time.
+class Standing(Struct, frozen=True):
+    """How a child stands, as far as deadlines go."""
 
-    Args:
-        limits: the deadlines.
-        phase: where the child is.
-        kind: whether it is a service or a task.
-        now_ns: the time.
-        since_ns: when it came to `phase`.
-        heartbeat_ns: its last heartbeat, or when the supervisor began to look, if that is later.
-    """
-    age_ns = now_ns - since_ns
-    if phase is Phase.STARTING:
-        limit_ns = limits.task_ns if kind is Kind.TASK else limits.start_ns
-        goal = "done" if kind is Kind.TASK else "ready"
+    phase: Phase
+    kind: Kind
+    since_ns: int
+    """When it came to its phase."""
+    heartbeat_ns: int
+    """Its last heartbeat, or when the supervisor began to look, if that is later."""
+    was_ready: bool
+    """This process of it has been ready."""
+
+
+def overdue(limits: Limits, child: Standing, *, now_ns: int) -> Overdue | None:
+    """The measure that is due against a child, or None while it is in time."""
+    age_ns = now_ns - child.since_ns
+    if child.phase is Phase.STARTING:
+        is_task = child.kind is Kind.TASK
+        limit_ns = limits.task_ns if is_task else limits.start_ns
         if age_ns > limit_ns:
+            goal = "done" if is_task else "ready"
             return Overdue(Event.ABORT, f"not {goal} within {limit_ns / NS_PER_S:g} s")
-    elif phase is Phase.READY:
-        silent_ns = now_ns - heartbeat_ns
+    elif child.phase is Phase.READY:
+        silent_ns = now_ns - child.heartbeat_ns
         if silent_ns > limits.silence_ns:
             return Overdue(Event.ABORT, f"silent for {silent_ns / NS_PER_S:.1f} s")
-    elif phase is Phase.DRAINING:
-        if age_ns > limits.stop_ns:
-            return Overdue(Event.KILL, f"not stopped within {limits.stop_ns / NS_PER_S:g} s")
-    elif phase is Phase.ABORTING and age_ns > limits.abort_ns:
+    elif child.phase is Phase.DRAINING:
+        limit_ns = limits.stop_ns if child.was_ready else limits.abort_ns
+        if age_ns > limit_ns:
+            return Overdue(Event.KILL, f"not stopped within {limit_ns / NS_PER_S:g} s")
+    elif child.phase is Phase.ABORTING and age_ns > limits.abort_ns:
         return Overdue(Event.KILL, f"not dead {limits.abort_ns / NS_PER_S:g} s after its abort")
     return None

@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from farm.shm.control import ChildSlot, ChildState
-from farm.supervisor.deadlines import NS_PER_S
+from farm.supervisor.deadlines import NS_PER_S, Standing
 from farm.supervisor.lifecycle import Event, Phase, move
 from farm.supervisor.spawn import Process, exit_reason
 from farm.supervisor.specs import ChildSpec, Kind
@@ -56,7 +56,6 @@ class WatchedChild:
         since_ns: when it came to that phase.
         due_ns: while it is down, not started before this time.
         generation: of the last process; 0 before the first.
-        proven: a process of this child was ready once, so that what it runs can run here.
         deaths_ns: its deaths that were followed by a restart and still count.
     """
 
@@ -66,11 +65,11 @@ class WatchedChild:
         self.since_ns = 0
         self.due_ns = 0
         self.generation = 0
-        self.proven = False
         self.deaths_ns: list[int] = []
         self._slot = slot
         self._process: Process | None = None
         self._verdict = ""
+        self._ready_generation = 0
         self._spawned_ns = 0
         self._said_ns = 0
         self._base_log = log
@@ -82,6 +81,11 @@ class WatchedChild:
         return self._process
 
     @property
+    def proven(self) -> bool:
+        """A process of this child was ready once, so what it runs can run here."""
+        return self._ready_generation > 0
+
+    @property
     def log(self) -> Logger:
         """Lines about this child carry its role, worker and generation."""
         return self._base_log.bind(
@@ -91,10 +95,15 @@ class WatchedChild:
             generation=self.generation,
         )
 
-    @property
-    def heartbeat_ns(self) -> int:
-        """Its last heartbeat."""
-        return self._slot.heartbeat_ns
+    def standing(self, looking_since_ns: int) -> Standing:
+        """How it stands, its silence counted from `looking_since_ns` at the earliest."""
+        return Standing(
+            phase=self.phase,
+            kind=self.spec.kind,
+            since_ns=self.since_ns,
+            heartbeat_ns=max(self._slot.heartbeat_ns, looking_since_ns),
+            was_ready=self._ready_generation == self.generation,
+        )
 
     def spawn(self, starter: Starter, now_ns: int) -> Process:
         """Start its next generation.
@@ -129,7 +138,7 @@ class WatchedChild:
             return
         if self._slot.state is ChildState.READY:
             self._enter(Event.READY, now_ns)
-            self.proven = True
+            self._ready_generation = self.generation
             self.log.info("child_ready", startup_s=self._age_s(now_ns))
         elif self.spec.kind is Kind.TASK and now_ns - self._said_ns > SAY_NS:
             self._said_ns = now_ns

@@ -1,6 +1,6 @@
 import pytest
 
-from farm.supervisor.deadlines import Limits, overdue
+from farm.supervisor.deadlines import Limits, Standing, overdue
 from farm.supervisor.lifecycle import CHILD_MOVES, Event, Phase
 from farm.supervisor.specs import Kind
 
@@ -9,9 +9,9 @@ LIMITS = Limits(start_ns=60 * S, task_ns=300 * S, silence_ns=10 * S, abort_ns=2 
 NOW = 1000 * S
 
 
-def judge(phase, *, kind=Kind.SERVICE, age_s=0.0, silent_s=0.0):
+def judge(phase, *, kind=Kind.SERVICE, age_s=0.0, silent_s=0.0, was_ready=True):
     since_ns, heartbeat_ns = NOW - int(age_s * S), NOW - int(silent_s * S)
-    return overdue(LIMITS, phase, kind, now_ns=NOW, since_ns=since_ns, heartbeat_ns=heartbeat_ns)
+    return overdue(LIMITS, Standing(phase, kind, since_ns, heartbeat_ns, was_ready), now_ns=NOW)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,11 @@ def test_a_ready_child_without_a_heartbeat_is_aborted_and_the_reason_says_for_ho
 @pytest.mark.parametrize("phase", [Phase.STARTING, Phase.DRAINING])
 def test_silence_counts_only_while_a_child_is_at_work(phase):
     assert judge(phase, silent_s=1e6) is None
+
+
+def test_a_child_that_was_never_ready_has_nothing_to_finish_and_little_time_for_it():
+    assert judge(Phase.DRAINING, age_s=1.9, was_ready=False) is None
+    assert judge(Phase.DRAINING, age_s=2.1, was_ready=False).event is Event.KILL
 
 
 def test_a_task_has_its_own_time_and_is_never_silent():
