@@ -62,7 +62,8 @@ examples:
   farm top --instance blue --once --json
   farm top 10.0.0.5:50051            a farm on another machine; no CPU and memory then
 
-It reads the shared memory of the farm, so that it works on one whose processes hang, or were killed.
+It reads the shared memory of the farm, so that it works on one whose processes hang or were
+killed.
 
 {EXIT_CODES_HELP}"""
 

@@ -1,0 +1,135 @@
+"""What the command line accepts, and what its help teaches."""
+
+import pytest
+
+from farm.cli.arguments import build_parser, parse
+from farm.errors import EXIT_USAGE
+from farm.version import __version__
+
+COMMANDS = ["up", "tail", "top", "config", "bench"]
+
+
+def parsed(*argv):
+    return parse(build_parser(), list(argv))
+
+
+def test_up_takes_overrides_before_between_and_after_its_options():
+    args = parsed("up", "a=1", "--tail", "b=[x,y]", "--seconds", "2.5", "~c")
+    assert args.overrides == ["a=1", "b=[x,y]", "~c"]
+    assert args.tail
+    assert args.seconds == 2.5
+
+
+def test_up_runs_until_it_is_stopped_by_default():
+    args = parsed("up")
+    assert (args.overrides, args.tail, args.seconds) == ([], False, None)
+
+
+def test_tail_takes_an_address_and_repeated_filters():
+    line = (
+        "tail host:1 --json --seconds 3 --game 7 --game 8 --seat 0 --min-turn 50 "
+        "--policy random --policy expander --group"
+    )
+    args = parsed(*line.split())
+    assert args.address == "host:1"
+    assert (args.json, args.seconds, args.group) == (True, 3.0, True)
+    assert (args.game, args.seat, args.min_turn) == ([7, 8], [0], 50)
+    assert args.policy == ["random", "expander"]
+
+
+def test_tail_looks_on_at_everything_on_this_machine_by_default():
+    args = parsed("tail")
+    assert args.address == "127.0.0.1:50051"
+    assert (args.game, args.seat, args.min_turn, args.policy) == ([], [], 0, [])
+    assert not args.group
+
+
+def test_top_takes_an_instance():
+    args = parsed("top", "--instance", "blue", "--once", "--json")
+    assert (args.instance, args.once, args.json) == ("blue", True, True)
+    assert parsed("top").instance == "default"
+
+
+def test_top_takes_the_address_of_a_farm_elsewhere():
+    assert parsed("top", "host:1").address == "host:1"
+    assert parsed("top").address is None
+
+
+def test_bench_takes_a_name_a_time_and_overrides():
+    args = parsed("bench", "engine", "--seconds", "3", "worker.count=2")
+    assert (args.name, args.seconds, args.overrides) == ("engine", 3.0, ["worker.count=2"])
+
+
+def test_config_takes_its_switches():
+    args = parsed("config", "--check", "--json", "--keys", "env=prod")
+    assert (args.check, args.json, args.keys, args.overrides) == (True, True, True, ["env=prod"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "upp",
+        "up --foo",
+        "up --tai",
+        "up --seconds 0",
+        "up --seconds -1",
+        "up --seconds nan",
+        "up --seconds inf",
+        "up --seconds soon",
+        "tail a b",
+        "tail a worker.count=1",
+        "tail --seat -1",
+        "tail --game x",
+        "tail --min-turn 1.5",
+        "top a b",
+        "top worker.count=1 b",
+        "--foo",
+    ],
+)
+def test_what_cannot_be_understood_is_a_usage_error(line, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parsed(*line.split())
+    assert caught.value.code == EXIT_USAGE
+    assert "farm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_shows_examples_of_it(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parsed(command, "--help")
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    examples = text.partition("examples:")[2]
+    assert f"farm {command}" in examples
+    if "[OVERRIDE ...]" in text:
+        assert "match.seats=[expander,random]" in examples
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_in_the_help_are_understood(command, capsys):
+    with pytest.raises(SystemExit):
+        parsed(command, "--help")
+    lines = capsys.readouterr().out.partition("examples:")[2].splitlines()
+    shown = [line for line in lines if line.startswith(f"  farm {command}")]
+    assert shown
+    for line in shown:
+        words = line.strip().partition("   ")[0].partition(" | ")[0].split()
+        assert parsed(*words[1:]).command == command
+
+
+def test_the_main_help_lists_every_command_and_every_exit_code(capsys):
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    text = capsys.readouterr().out
+    for command in COMMANDS:
+        assert f"\n    {command} " in text
+    for code in ("69", "70", "78"):
+        assert code in text
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parsed("--version")
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"farm {__version__}\n"
