@@ -1,7 +1,7 @@
 """Kills producers at work, many times, and looks at what is left: `INSTANCE N`.
 
-Interpreters start slowly, so each producer is a fork of this warm one (which is single-threaded; the
-fork runs one kernel until it is killed). The last line says how it went, as JSON.
+Interpreters start slowly, so each producer is a fork of this warm one, which is single-threaded;
+the fork runs one kernel until it is killed. The last line says how it went, as JSON.
 """
 # ruff: noqa: T201 - the test reads standard output
 
