@@ -1,0 +1,108 @@
+"""Rates and the table, from samples made by hand."""
+
+import pytest
+from rich.console import Console
+
+from farm.cli.top_sample import ChildSample, FarmSample
+from farm.cli.top_table import render, rows
+from farm.shm.control import COUNTERS
+
+S = 1_000_000_000
+
+
+def child(name="rollout-0", role="rollout", **more):
+    counters = dict.fromkeys(COUNTERS, 0) | more.pop("counters", {})
+    facts = {
+        "state": "ready",
+        "pid": 10,
+        "generation": 1,
+        "restarts": 0,
+        "heartbeat_age_s": 0.1,
+        "cpu_s": 0.0,
+        "rss_bytes": 64 << 20,
+        **more,
+    }
+    return ChildSample(name=name, role=role, counters=counters, **facts)
+
+
+def farm(*children, at_s=0.0, running=True):
+    return FarmSample(
+        at_ns=int(at_s * S),
+        instance="blue",
+        running=running,
+        state="running",
+        pid=9,
+        address="127.0.0.1:50051",
+        uptime_s=3725.0,
+        config_epoch=2,
+        seed=7,
+        children=children,
+    )
+
+
+def shown(farm_rows):
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(render(farm_rows))
+    return capture.get()
+
+
+def test_rates_are_differences_over_the_time_between_two_samples():
+    before = farm(child(counters={"env_steps": 100, "experiences": 200, "blocked_ns": 0}))
+    after = farm(
+        child(
+            counters={"env_steps": 1100, "experiences": 2200, "blocked_ns": S // 2},
+            cpu_s=1.5,
+            ring_fill=0.25,
+        ),
+        at_s=2.0,
+    )
+    (row,) = rows(after, before).children
+    assert (row.steps_per_s, row.experiences_per_s) == (500.0, 1000.0)
+    assert (row.blocked, row.cpu, row.ring_fill) == (0.25, 0.75, 0.25)
+
+
+def test_without_an_earlier_sample_there_are_no_rates():
+    (row,) = rows(farm(child()), None).children
+    assert (row.steps_per_s, row.experiences_per_s, row.blocked, row.cpu) == (None,) * 4
+
+
+def test_a_child_that_was_not_there_before_has_no_rates():
+    (row,) = rows(farm(child("new"), at_s=1.0), farm(child("old"))).children
+    assert row.steps_per_s is None
+
+
+def test_the_experiences_of_the_service_are_those_it_served():
+    service = {"name": "experiences", "role": "experiences"}
+    before = farm(child(**service), child(counters={"experiences": 0}))
+    after = farm(
+        child(**service, counters={"served_experiences": 800, "experiences": 1}),
+        child(counters={"experiences": 1000, "env_steps": 500}),
+        at_s=1.0,
+    )
+    table = rows(after, before)
+    assert [row.experiences_per_s for row in table.children] == [800.0, 1000.0]
+    assert (table.experiences_per_s, table.steps_per_s) == (800.0, 500.0)
+
+
+def test_processor_time_of_another_process_is_no_difference():
+    before, after = farm(child(pid=10, cpu_s=50.0)), farm(child(pid=11, cpu_s=0.2), at_s=1.0)
+    assert rows(after, before).children[0].cpu is None
+
+
+def test_a_long_wait_that_ends_counts_as_the_whole_time_at_most():
+    after = farm(child(counters={"blocked_ns": 5 * S}), at_s=1.0)
+    assert rows(after, farm(child())).children[0].blocked == 1.0
+
+
+@pytest.mark.parametrize(
+    "word", ["blue", "127.0.0.1:50051", "1:02:05", "epoch 2", "seed 7", "rollout-0", "ready", "64"]
+)
+def test_the_picture_shows(word):
+    assert word in shown(rows(farm(child(), at_s=1.0), farm(child())))
+
+
+def test_the_picture_of_a_dead_farm_says_so():
+    text = shown(rows(farm(child(exit_reason="SIGKILL"), running=False), None))
+    assert "blue is not running: its supervisor, process 9, is gone" in text
+    assert "SIGKILL" in text
