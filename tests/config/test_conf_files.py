@@ -1,9 +1,11 @@
 """Every file in `conf/` composes, passes the checks and explains itself."""
 
+import functools
+
 import pytest
 
 from farm.config.check import check
-from farm.config.load import compose, conf_dir
+from farm.config.load import Composed, compose, conf_dir
 from farm.config.schema import FarmConfig
 from farm.policies.registry import POLICY_NAMES
 
@@ -11,9 +13,14 @@ FILES = sorted(conf_dir().rglob("*.yaml"))
 OPTIONS = [f"{file.parent.name}={file.stem}" for file in sorted(conf_dir().glob("*/*.yaml"))]
 
 
+@functools.cache
+def composed_of(option: str) -> Composed:
+    return compose([option])
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_composes_and_passes_the_checks(option):
-    composed = compose([option])
+    composed = composed_of(option)
     group, _, name = option.partition("=")
     assert composed.choices[group] == name
     check(composed.config, policies=POLICY_NAMES)
@@ -31,7 +38,7 @@ def test_an_option_beside_the_default_changes_something_or_says_that_it_does_not
     if option == "env=dev":
         assert "as they are" in (conf_dir() / "env" / "dev.yaml").read_text()
     else:
-        assert compose([option]).config != FarmConfig()
+        assert composed_of(option).config != FarmConfig()
 
 
 def test_every_group_has_a_default():

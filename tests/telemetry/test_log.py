@@ -226,8 +226,8 @@ def test_a_line_costs_less_than_ten_microseconds():
     configure()
     log._PROCESS.writer = log.LineWriter(os.open(os.devnull, os.O_WRONLY))
     logger = log.get_logger()
-    n_lines, best_s = 2_000, float("inf")
-    for _ in range(20):  # the best of many: the machine may be busy
+    n_lines, best_s = 100, float("inf")
+    for _ in range(300):  # the best of many short spells: the machine may be busy
         started = time.perf_counter()
         for number in range(n_lines):
             logger.info("batch_published", steps=32, experiences=number, ratio=0.5)
