@@ -57,8 +57,9 @@ def run(
     ready: Ready | None = None,
     seconds: float | None = None,
     quiet: bool = False,
+    signals: SignalQueue | None = None,
 ) -> int:
-    """Run a farm until it is told to stop.
+    """Run a farm until it is told to stop; main thread only.
 
     Args:
         overrides: of the config, in Hydra's grammar.
@@ -66,6 +67,7 @@ def run(
         seconds: stop this long after that; None runs until a signal.
         quiet: from then on log warnings only, children from the start, unless the overrides set a
             level.
+        signals: entered already, with what has come since; None takes signals from here on.
 
     Returns:
         The exit code: 0 after a stop that was asked for, else see `farm.supervisor.arbiter`.
@@ -74,7 +76,8 @@ def run(
         ConfigError: the config is wrong.
         ResourceError: the port is taken, shared memory is full, or the instance is running.
     """
-    with SignalQueue() as signals, ExitStack() as stack:
+    with ExitStack() as stack:
+        signals = signals or stack.enter_context(SignalQueue())
         composed = compose(overrides)
         config = composed.config
         check(config, policies=POLICY_NAMES)

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
+from farm.supervisor.signals import WATCHED, SignalQueue
+
 STDOUT, STDERR = 1, 2
 
 
@@ -28,14 +30,16 @@ def _run(
     overrides: Sequence[str],
     seconds: float | None,
     *,
-    ready: "Callable[[str], subprocess.Popen[bytes]] | None" = None,
+    ready: Callable[[str], subprocess.Popen[bytes]] | None = None,
     quiet: bool = False,
 ) -> int:
-    from farm import app  # noqa: PLC0415 - it loads NumPy, see `run`
+    # Before the imports, which take most of a start: a signal from here on is a clean stop.
+    with SignalQueue() as signals:
+        from farm import app  # noqa: PLC0415 - it loads NumPy, see `run`
 
-    exit_code = app.run(overrides, ready=ready, seconds=seconds, quiet=quiet)
+        exit_code = app.run(overrides, ready=ready, seconds=seconds, quiet=quiet, signals=signals)
     # The farm is down and cleaned up: a late press must not change how it ended.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in WATCHED:
         signal.signal(number, signal.SIG_IGN)
     return exit_code
 

@@ -1,0 +1,31 @@
+"""Whole farms, started as a user starts them."""
+
+import pytest
+
+FIRST_START_S = 540.0
+"""Compiling every kernel on a slow, busy machine; a warm start takes seconds."""
+
+
+def _farm_up(start, instance):
+    def start_farm(*overrides, options=(), ready=True, **more):
+        """A farm on a free port; `.address` once it serves, `.lines` are its log lines."""
+        own = [f"instance={instance}", "serve.address=127.0.0.1:0", "telemetry.format=json"]
+        farm = start(["-m", "farm.cli.main", "up", *options, *own, *overrides], **more)
+        if ready:
+            line = farm.wait_for("farm_ready", timeout_s=FIRST_START_S)
+            farm.address = line["address"]
+        return farm
+
+    return start_farm
+
+
+@pytest.fixture
+def farm_up(start_process, instance):
+    """Starts real farms for one test."""
+    return _farm_up(start_process, instance)
+
+
+@pytest.fixture(scope="module")
+def shared_farm_up(start_shared, shared_instance):
+    """Starts real farms for all tests of a file."""
+    return _farm_up(start_shared, shared_instance)
