@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from farm.jit import inline
 
+int64 = cast("Callable[[Any], int]", np.int64)
+"""np.int64 for kernels, a plain number for the type checker."""
 ZERO = np.uint64(0)
 ONE = np.uint64(1)
 _LAST = np.uint64(63)
@@ -68,13 +70,13 @@ def nth_set(word: np.uint64, n: int) -> int:
             position += width
         else:
             word = low
-    return np.int64(position)
+    return int64(position)
 
 
 @inline
 def word_ahead(bitmap: NDArray[np.uint64], n: int, word: int, distance: int) -> np.uint64:
     """Word `word` of the first `n` with every bit `c` taken from bit `c + distance`; 1..64."""
-    low = (bitmap[word] >> np.uint64(distance - 1)) >> ONE
+    low: np.uint64 = (bitmap[word] >> np.uint64(distance - 1)) >> ONE
     if word + 1 < n:
         low |= bitmap[word + 1] << np.uint64(64 - distance)
     return low
@@ -83,7 +85,7 @@ def word_ahead(bitmap: NDArray[np.uint64], n: int, word: int, distance: int) -> 
 @inline
 def word_behind(bitmap: NDArray[np.uint64], word: int, distance: int) -> np.uint64:
     """Word `word` with every bit `c` taken from bit `c - distance`; 1..64."""
-    high = (bitmap[word] << np.uint64(distance - 1)) << ONE
+    high: np.uint64 = (bitmap[word] << np.uint64(distance - 1)) << ONE
     if word > 0:
         high |= bitmap[word - 1] >> np.uint64(64 - distance)
     return high

@@ -12,7 +12,7 @@ stays hidden from it until the seat sees it, as the rules have it.
 
 import numpy as np
 
-from farm.engine.bits import bit_of, lowest
+from farm.engine.bits import bit_of, int64, lowest
 from farm.engine.state import Game, score_start
 from farm.jit import inline
 from farm.spec import tiles
@@ -31,7 +31,7 @@ def set_army(game: Game, cell: int, army: int) -> None:
     Writes:
         game: as the module says.
     """
-    owner = np.int64(game.owner[cell])
+    owner = int64(game.owner[cell])
     if owner >= 0:
         game.total_army[owner] += army - game.army[cell]
         _mark_army(game, owner, cell, army)
@@ -49,16 +49,16 @@ def take_cell(game: Game, cell: int, owner: int, army: int) -> None:
     Writes:
         game: as the module says.
     """
-    before = np.int64(game.owner[cell])
-    old_side = np.int64(-1)
-    new_side = np.int64(-1)
+    before = int64(game.owner[cell])
+    old_side = int64(-1)
+    new_side = int64(-1)
     if before >= 0:
-        old_side = np.int64(game.side[before])
+        old_side = int64(game.side[before])
         _lose(game, before, cell)
     game.owner[cell] = owner
     game.army[cell] = army
     if owner >= 0:
-        new_side = np.int64(game.side[owner])
+        new_side = int64(game.side[owner])
         _gain(game, owner, cell, army)
     if old_side != new_side:
         if new_side >= 0:
@@ -74,7 +74,7 @@ def show_cell(game: Game, cell: int) -> None:
     viewers = np.uint64(game.seen_by[cell])
     while viewers:
         seat = lowest(viewers)
-        show_army(game, seat, cell, np.int64(game.army[cell]))
+        show_army(game, seat, cell, int64(game.army[cell]))
         show_tile(game, seat, cell, tile_code(game, seat, cell))
         viewers &= viewers - np.uint64(1)
 
@@ -101,17 +101,17 @@ def show_tile(game: Game, seat: int, cell: int, tile: int) -> None:
 @inline
 def tile_code(game: Game, seat: int, cell: int) -> int:
     """Tile code of a cell that the seat sees (spec.tiles)."""
-    owner = np.int64(game.owner[cell])
+    owner = int64(game.owner[cell])
     relative = tiles.NEUTRAL
     if owner >= 0:
-        relative = tiles.SELF + np.int64(game.rank[seat, owner])
-    return (np.int64(game.terrain[cell]) << tiles.OWNER_BITS) | relative
+        relative = tiles.SELF + int64(game.rank[seat, owner])
+    return (int64(game.terrain[cell]) << tiles.OWNER_BITS) | relative
 
 
 @inline
 def fog_tile(game: Game, cell: int) -> int:
     """Tile code of a cell out of sight, by its terrain."""
-    terrain = np.int64(game.terrain[cell])
+    terrain = int64(game.terrain[cell])
     if terrain in (tiles.MOUNTAIN, tiles.CITY):
         return _FOG_OBSTACLE
     if terrain == tiles.SWAMP:
@@ -129,7 +129,7 @@ def write_scores(game: Game) -> None:
     start = score_start(game)
     for seat in range(game.n_seats):
         for player in range(game.n_seats):
-            row = np.int64(game.rank[seat, player])
+            row = int64(game.rank[seat, player])
             game.frames32[seat, (start >> 2) + row] = game.total_army[player]
             game.frames16[seat, (start >> 1) + 2 * game.n_seats + row] = game.land[player]
             game.frames[seat, start + 6 * game.n_seats + row] = game.alive[player]
@@ -198,7 +198,7 @@ def _reveal(game: Game, side: int, cell: int) -> None:
     seats = np.uint64(game.side_seats[side])
     while seats:
         seat = lowest(seats)
-        show_army(game, seat, cell, np.int64(game.army[cell]))
+        show_army(game, seat, cell, int64(game.army[cell]))
         show_tile(game, seat, cell, tile_code(game, seat, cell))
         seats &= seats - np.uint64(1)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from farm.engine.bits import ONE, lowest
+from farm.engine.bits import ONE, int64, lowest
 from farm.engine.cells import set_army, take_cell
 from farm.engine.leave import die, fell
 from farm.engine.order import DESTINATION, HALF, SEAT, SEQUENCE, START, is_friendly, is_valid
@@ -32,18 +32,16 @@ def carry_out(game: Game, n_moves: int) -> None:
             continue
         game.last_move[seat] = game.status[TICK]
         game.status[LAST_MOVE] = game.status[TICK]
-        owner = np.int64(game.owner[destination])
+        owner = int64(game.owner[destination])
         onto_general = (
-            owner >= 0
-            and game.general[owner] == destination
-            and not is_friendly(game, seat, owner)
+            owner >= 0 and game.general[owner] == destination and not is_friendly(game, seat, owner)
         )
         if onto_general and k + 1 < n_moves and game.rules[GENERAL_TRADE]:
             partner = trade_partner(game, k, n_moves)
             if partner >= 0:
                 trade(game, i, partner)
                 continue
-        army = np.int64(game.army[start])
+        army = int64(game.army[start])
         kept = reserve(army, game.scratch[HALF, i])
         set_army(game, start, kept)
         _arrive(game, seat, destination, owner, army - kept)
@@ -57,7 +55,7 @@ def reserve(army: int, half: int) -> int:
 
 @inline
 def _arrive(game: Game, seat: int, cell: int, owner: int, sent: int) -> None:
-    there = np.int64(game.army[cell])
+    there = int64(game.army[cell])
     friendly = is_friendly(game, seat, owner)
     if friendly:
         there += sent
@@ -91,7 +89,7 @@ def capture(game: Game, captor: int, victim: int, cell: int, army: int) -> None:
         while left:
             taken = (word << 6) + lowest(left)
             left &= left - ONE
-            there = np.int64(game.army[taken])
+            there = int64(game.army[taken])
             take_cell(game, taken, captor, (there + 1) >> 1 if halves else there)
 
 
@@ -113,10 +111,10 @@ def trade_partner(game: Game, k: int, n_moves: int) -> int:
     moves = game.scratch
     i = moves[SEQUENCE, k]
     seat = moves[SEAT, i]
-    other = np.int64(game.owner[moves[DESTINATION, i]])
-    home = np.int64(game.general[seat])
+    other = int64(game.owner[moves[DESTINATION, i]])
+    home = int64(game.general[seat])
     for later in range(k + 1, n_moves):
-        j = moves[SEQUENCE, later]
+        j = int64(moves[SEQUENCE, later])
         if moves[SEAT, j] == other and moves[DESTINATION, j] == home:
             strong = _breaks(game, i, j) and _breaks(game, j, i)
             if strong and is_valid(game, other, moves[START, j], home):
@@ -132,7 +130,7 @@ def _breaks(game: Game, i: int, j: int) -> bool:
 
 @inline
 def _sent(game: Game, i: int) -> int:
-    army = np.int64(game.army[game.scratch[START, i]])
+    army = int64(game.army[game.scratch[START, i]])
     return army - reserve(army, game.scratch[HALF, i])
 
 
@@ -140,7 +138,7 @@ def _sent(game: Game, i: int) -> int:
 def _defence(game: Game, i: int, j: int) -> int:
     """Army on the destination of move `i`, without what move `j` takes away from it."""
     cell = game.scratch[DESTINATION, i]
-    army = np.int64(game.army[cell])
+    army = int64(game.army[cell])
     return army - _sent(game, j) if game.scratch[START, j] == cell else army
 
 
@@ -153,11 +151,11 @@ def trade(game: Game, i: int, j: int) -> None:
     """
     moves = game.scratch
     one, two = moves[SEAT, i], moves[SEAT, j]
-    home_one, home_two = np.int64(game.general[one]), np.int64(game.general[two])
+    home_one, home_two = int64(game.general[one]), int64(game.general[two])
     won_by_one = _sent(game, i) - _defence(game, i, j)
     won_by_two = _sent(game, j) - _defence(game, j, i)
-    kept_one = np.int64(game.army[moves[START, i]]) - _sent(game, i)
-    kept_two = np.int64(game.army[moves[START, j]]) - _sent(game, j)
+    kept_one = int64(game.army[moves[START, i]]) - _sent(game, i)
+    kept_two = int64(game.army[moves[START, j]]) - _sent(game, j)
     set_army(game, moves[START, i], kept_one)
     set_army(game, moves[START, j], kept_two)
     for word in range(game.n_words):
@@ -168,7 +166,7 @@ def trade(game: Game, i: int, j: int) -> None:
             bit = both & (~both + ONE)
             cell = (word << 6) + lowest(both)
             both ^= bit
-            army = (np.int64(game.army[cell]) + 1) >> 1
+            army = (int64(game.army[cell]) + 1) >> 1
             take_cell(game, cell, two if of_one & bit else one, army)
     set_army(game, home_two, won_by_one)
     set_army(game, home_one, won_by_two)

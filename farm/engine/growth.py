@@ -1,8 +1,9 @@
 """What grows and decays at the end of a tick (RULES, steps 6 and 7; farm.jit)."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from farm.engine.bits import ONE, ZERO, lowest
+from farm.engine.bits import ONE, ZERO, int64, lowest
 from farm.engine.cells import set_army, take_cell
 from farm.engine.rules import CITY_GROWTH_BELOW, LAND_PERIOD, PRODUCTION_PERIOD
 from farm.engine.state import NEUTRAL_OWNER, Game
@@ -30,11 +31,11 @@ def grow(game: Game, tick: int) -> None:
 
 
 @inline
-def _any(bitmap: np.ndarray) -> bool:
-    found = ZERO
+def _any(bitmap: NDArray[np.uint64]) -> bool:
+    found: np.uint64 = ZERO
     for word in range(bitmap.size):
         found |= bitmap[word]
-    return found != ZERO
+    return bool(found != ZERO)
 
 
 @inline
@@ -45,7 +46,7 @@ def _produce(game: Game) -> None:
         while left:
             cell = (word << 6) + lowest(left)
             left &= left - ONE
-            army = np.int64(game.army[cell])
+            army = int64(game.army[cell])
             if game.owner[cell] >= 0 or army < below:
                 set_army(game, cell, army + 1)
 
@@ -76,7 +77,7 @@ def _decay_deserts(game: Game) -> None:
 
 @inline
 def _decay(game: Game, cell: int) -> None:
-    army = np.int64(game.army[cell]) - 1
+    army = int64(game.army[cell]) - 1
     if army <= 0:
         take_cell(game, cell, NEUTRAL_OWNER, 0)
     else:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from farm.engine.bits import ONE, lowest
+from farm.engine.bits import ONE, int64, lowest
 from farm.engine.cells import show_cell, take_cell
 from farm.engine.rules import (
     GENERAL_BECOMES_CITY,
@@ -92,7 +92,7 @@ def neutralise(game: Game, player: int) -> None:
         while left:
             cell = (word << 6) + lowest(left)
             left &= left - ONE
-            take_cell(game, cell, heir, np.int64(game.army[cell]))
+            take_cell(game, cell, heir, int64(game.army[cell]))
     game.neutral_at[player] = NEVER
     fell(game, player)
 
@@ -121,7 +121,7 @@ def build_cities(game: Game) -> None:
         game.terrain, game.fallen, game.status, frames.
     """
     for player in range(game.n_seats):
-        cell = np.int64(game.fallen[player])
+        cell = int64(game.fallen[player])
         if cell >= 0:
             game.terrain[cell] = tiles.CITY
             game.fallen[player] = NEVER
@@ -141,7 +141,7 @@ def judge(game: Game) -> None:
     n_sides = 0
     for seat in range(game.n_seats):
         if game.alive[seat] and game.side[seat] != winner:
-            winner = np.int64(game.side[seat])
+            winner = int64(game.side[seat])
             n_sides += 1
     if n_sides <= 1:
         game.status[OUTCOME] = TERMINATED
@@ -151,7 +151,7 @@ def judge(game: Game) -> None:
 @inline
 def limits_reached(game: Game, tick: int) -> bool:
     """Whether `apply_limits` has anything to do after this tick."""
-    return (
+    return bool(
         tick - game.status[LAST_MOVE] > game.rules[IDLE_TICKS]
         or tick > game.rules[LENGTH_TICKS]
         or game.rules[INACTIVITY] != 0
@@ -182,8 +182,8 @@ def apply_limits(game: Game, tick: int) -> None:
 def _stronger(game: Game, seat: int, other: int) -> bool:
     """Whether a seat has more army, or as much and more land, than one of lower index."""
     if game.total_army[seat] != game.total_army[other]:
-        return game.total_army[seat] > game.total_army[other]
-    return game.land[seat] > game.land[other]
+        return bool(game.total_army[seat] > game.total_army[other])
+    return bool(game.land[seat] > game.land[other])
 
 
 @inline

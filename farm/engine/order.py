@@ -4,7 +4,9 @@ The moves of a tick stand in `game.scratch`, a row for each of the columns below
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
+from farm.engine.bits import int64
 from farm.engine.rules import ORDER, ORDER_BY_SEAT, ORDER_OFFICIAL
 from farm.engine.state import TICK, Game
 from farm.jit import inline
@@ -30,7 +32,7 @@ _ARMY_LIMIT = (1 << 32) - 1
 
 
 @inline
-def select_moves(game: Game, actions: np.ndarray) -> int:
+def select_moves(game: Game, actions: NDArray[np.int32]) -> int:
     """Collect the valid moves in order of base priority.
 
     Args:
@@ -45,7 +47,7 @@ def select_moves(game: Game, actions: np.ndarray) -> int:
     descending = game.status[TICK] & 1 == 1 and game.rules[ORDER] != ORDER_BY_SEAT
     for i in range(n_seats):
         seat = n_seats - 1 - i if descending else i
-        action = np.int64(actions[seat])
+        action = int64(actions[seat])
         if action < 0 or action >= ACTIONS_PER_CELL * game.n_cells:
             continue
         start = action >> 3
@@ -68,10 +70,10 @@ def add_move(game: Game, i: int, seat: int, start: int, destination: int, half: 
     moves[START, i] = start
     moves[DESTINATION, i] = destination
     moves[HALF, i] = half
-    owner = np.int64(game.owner[destination])
-    hostile = np.int64(not is_friendly(game, seat, owner))
-    general = np.int64(owner >= 0 and game.general[owner] == destination)
-    army = _ARMY_LIMIT - np.int64(game.army[start])
+    owner = int64(game.owner[destination])
+    hostile = int64(not is_friendly(game, seat, owner))
+    general = int64(owner >= 0 and game.general[owner] == destination)
+    army = _ARMY_LIMIT - int64(game.army[start])
     moves[KEY, i] = (
         (hostile << _CLASS_SHIFT) | (general << _GENERAL_SHIFT) | (army << _ARMY_SHIFT) | i
     )
@@ -103,7 +105,7 @@ def is_valid(game: Game, seat: int, start: int, destination: int) -> bool:
         return False
     if game.terrain[destination] == tiles.MOUNTAIN:
         return False
-    owner = np.int64(game.owner[destination])
+    owner = int64(game.owner[destination])
     return game.army[start] > 1 or (
         game.army[start] == 1 and owner != seat and is_friendly(game, seat, owner)
     )
@@ -137,11 +139,11 @@ def _find_blockers(game: Game, n_moves: int) -> bool:
     moves = game.scratch
     found = False
     for i in range(n_moves):
-        blockers = np.int64(0)
+        blockers = int64(0)
         for j in range(n_moves):
             ends_here = moves[DESTINATION, j] == moves[START, i]
             if ends_here and moves[DESTINATION, i] != moves[START, j]:
-                blockers |= np.int64(1) << j
+                blockers |= int64(1) << j
         moves[BLOCKERS, i] = blockers
         found |= blockers != 0
     return found
@@ -151,7 +153,7 @@ def _find_blockers(game: Game, n_moves: int) -> bool:
 def _resolve_blockers(game: Game, n_moves: int) -> None:
     """Output, again and again, the first move whose start no other remaining move ends on."""
     moves = game.scratch
-    remaining = (np.int64(1) << n_moves) - 1
+    remaining = (int64(1) << n_moves) - 1
     for k in range(n_moves):
         # Row SEQUENCE from k on holds the remaining moves in sorted order.
         pick = k
@@ -163,4 +165,4 @@ def _resolve_blockers(game: Game, n_moves: int) -> None:
         for j in range(pick, k, -1):
             moves[SEQUENCE, j] = moves[SEQUENCE, j - 1]
         moves[SEQUENCE, k] = column
-        remaining &= ~(np.int64(1) << column)
+        remaining &= ~(int64(1) << column)

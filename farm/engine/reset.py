@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.engine.bits import ONE, ZERO, bit_of
+from farm.engine.bits import ONE, ZERO, bit_of, int64
 from farm.engine.cells import fog_tile, take_cell, write_scores
 from farm.engine.maps.uniform import scatter
 from farm.engine.order import neighbour
@@ -189,7 +189,7 @@ def _seat(game: Game, teams: NDArray[np.int8]) -> None:
         side = n_sides
         for earlier in range(seat - 1, -1, -1):
             if teams[earlier] == teams[seat]:
-                side = np.int64(game.side[earlier])
+                side = int64(game.side[earlier])
         n_sides = max(n_sides, side + 1)
         game.side[seat] = side
         game.side_seats[side] |= np.uint16(1 << seat)
@@ -230,7 +230,7 @@ def open_game(game: Game) -> None:
     for seat in range(game.n_seats):
         if game.general[seat] >= 0:
             game.alive[seat] = 1
-            take_cell(game, np.int64(game.general[seat]), seat, np.int64(game.rules[START_ARMY]))
+            take_cell(game, int64(game.general[seat]), seat, int64(game.rules[START_ARMY]))
     write_scores(game)
     _mark_everything(game)
 

@@ -7,6 +7,7 @@ plays it (farm.jit).
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.engine.bits import int64
 from farm.jit import inline
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -56,6 +57,4 @@ def below(state: NDArray[np.uint64], i: int, n: int) -> int:
         rejected = ((_LOW_32 - bound) + np.uint64(1)) % bound
         while product & _LOW_32 < rejected:
             product = (draw(state, i) >> _S32) * bound
-    return np.int64(product >> _S32)
-
-
+    return int64(product >> _S32)

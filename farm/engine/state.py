@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.engine.bits import n_words
+from farm.engine.bits import int64, n_words
 from farm.engine.rules import N_RULES
 from farm.jit import inline
 from farm.spec.limits import MAX_SEATS
@@ -248,12 +248,12 @@ def allocate(n_games: int, n_cells: int, n_seats: int) -> Games:
 @inline
 def view(games: Games, g: int) -> Game:
     """Game `g` of the batch; take it anew after `g` has been reset."""
-    height = np.int64(games.height[g])
-    width = np.int64(games.width[g])
+    height = int64(games.height[g])
+    width = int64(games.width[g])
     return Game(
         height,
         width,
-        np.int64(games.n_seats[g]),
+        int64(games.n_seats[g]),
         height * width,
         (height * width + 63) >> 6,
         games.status[g],
@@ -304,5 +304,3 @@ def game_frame_bytes(game: Game) -> int:
 def score_start(game: Game) -> int:
     """Offset of the scoreboard within a frame, in bytes."""
     return (3 * game.n_cells + 3) & ~3
-
-

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.engine.bits import int64
 from farm.engine.cells import write_scores
 from farm.engine.combat import carry_out
 from farm.engine.growth import grow
@@ -52,7 +53,7 @@ def finish_tick(game: Game) -> None:
     Writes:
         game.
     """
-    tick = np.int64(game.status[TICK]) + 1
+    tick = int64(game.status[TICK]) + 1
     grow(game, tick)
     if _any_leaving(game):
         neutralise_due(game, tick)

@@ -53,16 +53,17 @@ def act(game: Game, seat: int) -> tuple[int, float]:
 @inline
 def _starts(game: Game, seat: int, word: int, direction: int, allies: bool) -> np.uint64:  # noqa: FBT001 - compiled
     """Cells of one word from which the seat may move in a direction."""
-    starts = game.movable[seat, word]
+    starts: np.uint64 = game.movable[seat, word]
     if allies:
         starts |= game.single[seat, word] & _next_to_allies(game, seat, word, direction)
-    return starts & game.open_to[word, direction]
+    starts &= game.open_to[word, direction]
+    return starts
 
 
 @inline
 def _next_to_allies(game: Game, seat: int, word: int, direction: int) -> np.uint64:
     """Cells of one word whose neighbour in a direction is a teammate's; edges are not minded."""
-    found = ZERO
+    found: np.uint64 = ZERO
     for other in range(game.n_seats):
         if other != seat and game.side[other] == game.side[seat]:
             theirs = game.mine[other]

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from farm.engine.bits import ONE, ZERO, bit_of, word_ahead, word_behind
+from farm.engine.bits import ONE, ZERO, bit_of, int64, word_ahead, word_behind
 from farm.engine.rng import below
 from farm.engine.rules import CITY_ARMY_HIGH, CITY_ARMY_LOW
 from farm.engine.state import N_SIDES, NEVER, Game
@@ -47,8 +47,8 @@ def scatter(game: Game, mountains: int, n_cities: int) -> None:
         for _ in range(n_cities):
             city = _plain_cell(game)
             game.terrain[city] = tiles.CITY
-            low = np.int64(game.rules[CITY_ARMY_LOW])
-            spread = np.int64(game.rules[CITY_ARMY_HIGH]) - low + 1
+            low = int64(game.rules[CITY_ARMY_LOW])
+            spread = int64(game.rules[CITY_ARMY_HIGH]) - low + 1
             game.army[city] = low + below(game.rng, game.rng.size - 1, spread)
         if _connected(game):
             return
@@ -77,7 +77,7 @@ def spacing(n_sides: int, n_cells: int, n_seats: int) -> int:
 
 @inline
 def _place_generals(game: Game) -> None:
-    apart = spacing(np.int64(game.status[N_SIDES]), game.n_cells, game.n_seats)
+    apart = spacing(int64(game.status[N_SIDES]), game.n_cells, game.n_seats)
     game.general[:] = NEVER
     for seat in range(game.n_seats):
         cell = _plain_cell(game)
@@ -116,7 +116,7 @@ def _connected(game: Game) -> bool:
     for cell in range(game.n_cells):
         if game.terrain[cell] in (tiles.PLAIN, tiles.GENERAL):
             words[_OPEN, cell >> 6] |= bit_of(cell)
-    words[_REACHED, game.general[0] >> 6] = bit_of(np.int64(game.general[0]))
+    words[_REACHED, game.general[0] >> 6] = bit_of(int64(game.general[0]))
     first_column, last_column = 2, 3
     _draw_columns(game, first_column, last_column)
     growing = True
@@ -133,7 +133,7 @@ def _connected(game: Game) -> bool:
             growing |= grown != reached[word]
             reached[word] = grown
     for seat in range(game.n_seats):
-        cell = np.int64(game.general[seat])
+        cell = int64(game.general[seat])
         if words[_REACHED, cell >> 6] & bit_of(cell) == ZERO:
             return False
     return True
@@ -157,8 +157,8 @@ def _draw_columns(game: Game, first: int, last: int) -> None:
 def _mend(game: Game) -> None:
     """Clear a path, along a row and then a column, from the first general to every other."""
     for seat in range(1, game.n_seats):
-        cell = np.int64(game.general[0])
-        target = np.int64(game.general[seat])
+        cell = int64(game.general[0])
+        target = int64(game.general[seat])
         target_row = target // game.width
         target_column = target - target_row * game.width
         while cell != target:
