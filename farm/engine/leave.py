@@ -61,7 +61,8 @@ def surrender(game: Game, player: int, tick: int) -> None:
     """
     if game.alive[player]:
         die(game, player, LEFT)
-        game.neutral_at[player] = tick + game.rules[NEUTRALISE_AFTER]
+        if game.rules[NEUTRALISE_AFTER]:
+            game.neutral_at[player] = tick + game.rules[NEUTRALISE_AFTER]
 
 
 @kernel

@@ -44,7 +44,7 @@ def select_moves(game: Game, actions: NDArray[np.int32]) -> int:
     """
     n_moves = 0
     n_seats = game.n_seats
-    descending = game.status[TICK] & 1 == 1 and game.rules[ORDER] != ORDER_BY_SEAT
+    descending = is_descending(game)
     for i in range(n_seats):
         seat = n_seats - 1 - i if descending else i
         action = int64(actions[seat])
@@ -56,6 +56,12 @@ def select_moves(game: Game, actions: NDArray[np.int32]) -> int:
             add_move(game, n_moves, seat, start, destination, action & 1)
             n_moves += 1
     return n_moves
+
+
+@inline
+def is_descending(game: Game) -> bool:
+    """Whether the seats take their turn from the last to the first in this tick."""
+    return bool(game.status[TICK] & 1 == 1 and game.rules[ORDER] != ORDER_BY_SEAT)
 
 
 @inline

@@ -205,6 +205,16 @@ def _seat(game: Game, teams: NDArray[np.int8]) -> None:
 
 
 @kernel
+def open_game_row(games: Games, g: int) -> None:
+    """`open_game` for Python: game `g` of the batch.
+
+    Writes:
+        games: row `g`.
+    """
+    open_game(view(games, g))
+
+
+@kernel
 def open_game(game: Game) -> None:
     """Derive everything from a map: terrain and army of neutral cells, and the generals' cells.
 

@@ -29,7 +29,7 @@ CAPTURE_HALVES: Final = 8
 GENERAL_BECOMES_CITY: Final = 9
 """1: a captured general's cell is a city from then on."""
 NEUTRALISE_AFTER: Final = 10
-"""Ticks from a player's leaving until its cells go to a teammate or become neutral."""
+"""Ticks from a player's leaving until its cells go to a teammate or become neutral; 0: a replay says."""
 INACTIVITY: Final = 11
 """1: a player who does nothing is removed early."""
 IDLE_TICKS: Final = 12
@@ -99,5 +99,6 @@ def of_replay(replay_version: int) -> NDArray[np.int32]:
             ORDER: ORDER_OFFICIAL if replay_version >= 15 else ORDER_ALTERNATING,  # noqa: PLR2004
             GENERAL_TRADE: int(replay_version >= 16),  # noqa: PLR2004
             CITY_GROWTH_BELOW: 40 if replay_version < 6 else 0,  # noqa: PLR2004
+            NEUTRALISE_AFTER: 0,
         }
     )
