@@ -2,8 +2,8 @@
 
 Kernels run without Numba's reference counts: an atomic increment for every array of a game at every
 inlined call made a step thirty times slower. So they cannot allocate: no `np.zeros`, no copy of a
-slice into a slice; room is an argument, copies are loops. Code compiled by other means (`numba.njit`)
-must not call a part that returns arrays: it would drop references that nobody holds.
+slice into a slice; room is an argument, copies are loops. Code compiled by other means
+(`numba.njit`) must not call a part that returns arrays: it would drop references that nobody holds.
 
 Compiled code is cached on disk in a folder named by a digest over every file that defines a kernel,
 Numba's version and the processor. Numba itself looks only at the file a function stands in, so that
@@ -25,12 +25,12 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
-from numba.core.registry import CPUDispatcher
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _njit: Any = numba.njit
+"""Untyped: its annotations know nothing of these options."""
 _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",
@@ -57,17 +57,9 @@ def inline(function: Callable[P, R]) -> Callable[P, R]:
     A call that is not inlined passes seven words an array; inside a step of a few hundred
     nanoseconds that shows. Called from Python it is compiled like a kernel, on the first call.
     """
-    compiled = numba.njit(
-        cache=True, nogil=True, error_model="numpy", forceinline=True, _nrt=False
-    )(function)
-    part = numba.njit(
-        nogil=True,
-        error_model="numpy",
-        forceinline=True,
-        _nrt=False,
-        no_cpython_wrapper=True,
-        no_cfunc_wrapper=True,
-        pipeline_class=_PartCompiler,
+    compiled = _njit(cache=True, forceinline=True, **_OPTIONS)(function)
+    part = _njit(
+        forceinline=True, no_cpython_wrapper=True, pipeline_class=_PartCompiler, **_OPTIONS
     )(function)
     # What other compiled code asks a dispatcher for: it gets the part.
     compiled.get_call_template = part.get_call_template
@@ -97,7 +89,7 @@ def mark_warm() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class _PartLibrary(JITCodeLibrary):  # type: ignore[misc]
+class _PartLibrary(JITCodeLibrary):
     """The code of an inlined function: kept as it is, for linking into kernels.
 
     Numba optimises and translates each function together with everything it calls, and again in
@@ -120,7 +112,7 @@ class _PartLibrary(JITCodeLibrary):  # type: ignore[misc]
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _PartLowering(NativeLowering):  # type: ignore[misc]
+class _PartLowering(NativeLowering):
     """Lowers into a `_PartLibrary`."""
 
     _name = "part_lowering"
@@ -136,7 +128,7 @@ class _PartLowering(NativeLowering):  # type: ignore[misc]
             del codegen.set_env
 
 
-class _PartCompiler(CompilerBase):  # type: ignore[misc]
+class _PartCompiler(CompilerBase):
     """Numba's own pipeline but for the lowering."""
 
     def define_pipelines(self) -> list[Any]:

@@ -11,6 +11,11 @@ import uuid
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A first call compiles kernels, which takes seconds: a deadline for one example means nothing here.
+settings.register_profile("farm", deadline=None, print_blob=True)
+settings.load_profile("farm")
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE_S = 60.0

@@ -1,4 +1,4 @@
-"""Build hook: generates `farm/rpc/v1/*_pb2.py` from `proto/` before a wheel, sdist or editable install.
+"""Build hook: generates `farm/rpc/v1/*_pb2.py` from `proto/` before anything is built.
 
 The generator is pinned in `pyproject.toml` to an older grpcio-tools on purpose: its output runs on
 every protobuf runtime from 6.31 on, while newer output refuses older runtimes.
@@ -36,7 +36,7 @@ def generate(root: Path) -> None:
     Raises:
         RuntimeError: protoc refused a file; its own message is on standard error.
     """
-    from grpc_tools import protoc  # heavy, and absent when only the metadata is asked for
+    from grpc_tools import protoc  # noqa: PLC0415 - absent when only the metadata is asked for
 
     sources = sorted((root / "proto").rglob("*.proto"))
     arguments = [

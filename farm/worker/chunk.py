@@ -1,0 +1,203 @@
+"""Plays a chunk of one game and writes a trajectory for each of its seats into the ring (farm.jit).
+
+A chunk is at most T ticks of one game. Its trajectories begin and end with it (or with the seat's
+death), so that nothing half-finished is kept between chunks: the scratch memory of one game serves
+all games of a worker.
+
+Rewards are sparse: -1 on the tick a player is eliminated, +1 to every living seat of the side that
+is left when the rules end the game, 0 otherwise.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.engine.state import (
+    OUTCOME,
+    PLAYING,
+    TERMINATED,
+    TICK,
+    TRUNCATED,
+    WINNER,
+    Game,
+    game_frame_bytes,
+    score_start,
+)
+from farm.engine.step import step_game
+from farm.jit import inline
+from farm.policies.dispatch import choose
+from farm.shm.ring import next_sequence, try_claim
+from farm.spec.trajectory import CHECKSUM_PREFIX, RECORD_HEADER
+from farm.worker import lz4, wire
+from farm.worker.plan import Plan, Scratch
+
+NO_TRAJECTORY: Final = -1
+"""`n_steps` of a seat that was out of the game before the chunk."""
+
+NO_ROOM: Final = -1
+"""The ring had no room for a record."""
+
+_PREFIX_BYTES: Final = CHECKSUM_PREFIX.itemsize
+_HEADER_BYTES: Final = RECORD_HEADER.itemsize
+_ZERO: Final = np.uint64(0)
+
+
+@inline
+def play_chunk(game: Game, plan: Plan, scratch: Scratch) -> int:
+    """Play until T ticks are over or the game is, with a trajectory for each living seat.
+
+    Returns:
+        Ticks played.
+
+    Writes:
+        game, and in scratch everything about trajectories but the record.
+    """
+    frame_bytes = game_frame_bytes(game)
+    _begin(game, frame_bytes, scratch)
+    n_ticks = 0
+    while n_ticks < plan.max_steps and game.status[OUTCOME] == PLAYING:
+        for seat in range(game.n_seats):
+            if game.alive[seat]:
+                action, log_prob = choose(plan.codes[seat], game, seat)
+                scratch.actions[seat] = action
+                scratch.action[seat, n_ticks] = action
+                scratch.log_prob[seat, n_ticks] = log_prob
+        step_game(game, scratch.actions)
+        for seat in range(game.n_seats):
+            # A trajectory that has a step for every tick so far had its seat alive until now.
+            if scratch.n_steps[seat] == n_ticks:
+                _add_step(game, seat, frame_bytes, n_ticks, scratch)
+        n_ticks += 1
+    return n_ticks
+
+
+@inline
+def _begin(game: Game, frame_bytes: int, scratch: Scratch) -> None:
+    """Open a trajectory for every living seat, with its current frame as the key frame."""
+    board = score_start(game)
+    for seat in range(game.n_seats):
+        if not game.alive[seat]:
+            scratch.n_steps[seat] = NO_TRAJECTORY
+            continue
+        scratch.n_steps[seat] = 0
+        frame = game.frames[seat, :frame_bytes]
+        lz4.begin_block(scratch.block[seat])
+        lz4.add_key_frame(scratch.out[seat], scratch.block[seat], frame, game.n_cells)
+        for index in range(board, frame_bytes):
+            scratch.score[seat, index - board] = frame[index]
+        for word in range(game.n_words):
+            game.dirty_army[seat, word] = _ZERO
+            game.dirty_tile[seat, word] = _ZERO
+
+
+@inline
+def _add_step(game: Game, seat: int, frame_bytes: int, step: int, scratch: Scratch) -> None:
+    """Add what a tick led to; a seat that died in it gets no further step."""
+    lz4.add_frame(
+        scratch.out[seat],
+        scratch.block[seat],
+        game.frames[seat, :frame_bytes],
+        scratch.score[seat],
+        game.dirty_army[seat],
+        game.dirty_tile[seat],
+        game.n_cells,
+        game.n_words,
+    )
+    reward = np.float32(0.0)
+    if not game.alive[seat]:
+        reward = np.float32(-1.0)
+    elif game.status[OUTCOME] == TERMINATED and game.side[seat] == game.status[WINNER]:
+        reward = np.float32(1.0)
+    scratch.reward[seat, step] = reward
+    scratch.n_steps[seat] += 1
+
+
+@inline
+def write_chunk(
+    game: Game,
+    game_number: np.uint64,
+    n_ticks: int,
+    wall_time_ns: int,
+    ring: NDArray[np.uint8],
+    cursor: NDArray[np.int64],
+    plan: Plan,
+    scratch: Scratch,
+) -> int:
+    """Claim a record for each trajectory of the chunk and fill it; the caller publishes.
+
+    Returns:
+        Experiences written, or NO_ROOM, which `plan.chunk_bytes` excludes.
+
+    Writes:
+        ring, cursor, scratch.
+    """
+    fields = scratch.fields
+    fields[wire.GAME_ID] = game_number
+    fields[wire.N_SEATS] = game.n_seats
+    fields[wire.HEIGHT] = game.height
+    fields[wire.WIDTH] = game.width
+    fields[wire.FIRST_TICK] = game.status[TICK] - n_ticks
+    fields[wire.WALL_TIME_NS] = wall_time_ns
+    n_experiences = 0
+    for seat in range(game.n_seats):
+        n_steps = scratch.n_steps[seat]
+        if n_steps == NO_TRAJECTORY:
+            continue
+        over = game.status[OUTCOME] == TERMINATED or not game.alive[seat]
+        fields[wire.SEAT] = seat
+        fields[wire.N_ALLIES] = _count_allies(game, seat)
+        fields[wire.N_STEPS] = n_steps
+        fields[wire.TERMINATED] = over
+        fields[wire.TRUNCATED] = game.status[OUTCOME] == TRUNCATED and not over
+        fields[wire.POLICY_VERSION] = plan.versions[seat]
+        fields[wire.SEQUENCE] = next_sequence(cursor)
+        if not _write_record(seat, n_steps, game_frame_bytes(game), ring, cursor, plan, scratch):
+            return NO_ROOM
+        n_experiences += n_steps
+    return n_experiences
+
+
+@inline
+def _write_record(
+    seat: int,
+    n_steps: int,
+    frame_bytes: int,
+    ring: NDArray[np.uint8],
+    cursor: NDArray[np.int64],
+    plan: Plan,
+    scratch: Scratch,
+) -> bool:
+    """Close the block of a seat and put header and wire form into the ring."""
+    _fill_columns(seat, n_steps, scratch)
+    out = scratch.out[seat]
+    n_payload = lz4.end_block(out, scratch.block[seat], scratch.columns, n_steps, frame_bytes)
+    wire.fill_prefix(scratch.prefix, scratch.fields)
+    checksum = wire.crc32(scratch.tables, scratch.prefix_bytes, _PREFIX_BYTES, _ZERO)
+    checksum = wire.crc32(scratch.tables, out, n_payload, checksum)
+    name = plan.names[seat, : plan.name_bytes[seat]]
+    n_head = wire.write_head(scratch.head, scratch.fields, name, checksum, n_payload)
+    at = try_claim(ring, cursor, _HEADER_BYTES + wire.entry_bytes(n_head + n_payload))
+    if at < 0:
+        return False
+    wire.fill_header(scratch.header, scratch.fields, plan.hashes[seat], scratch.reward[seat])
+    at = wire.copy_bytes(ring, at, scratch.header_bytes, _HEADER_BYTES)
+    wire.write_entry(ring, at, scratch.head, n_head, out, n_payload)
+    return True
+
+
+@inline
+def _fill_columns(seat: int, n_steps: int, scratch: Scratch) -> None:
+    """Put reward, log-probability and action side by side, as the payload has them."""
+    for step in range(n_steps):
+        scratch.columns32[step] = scratch.reward[seat, step]
+        scratch.columns32[n_steps + step] = scratch.log_prob[seat, step]
+        scratch.columns16[4 * n_steps + step] = scratch.action[seat, step]
+
+
+@inline
+def _count_allies(game: Game, seat: int) -> int:
+    allies = -1
+    for other in range(game.n_seats):
+        allies += game.side[other] == game.side[seat]
+    return allies

@@ -1,0 +1,70 @@
+"""A rollout worker as a process: plays in duty cycles, and parks while its ring is full.
+
+Counters and heartbeat are written by the loop that does the work: what they say is true of it.
+"""
+
+import time
+
+from farm.shm.control import ChildSlot, ChildState
+from farm.shm.ring import RingProducer, park, unpark
+from farm.shm.ring_layout import attach_ring
+from farm.shm.wake import MAX_WAIT_S, Doorbell
+from farm.supervisor.child import ChildContext
+from farm.worker import rollout
+from farm.worker.plan import make_plan, make_scratch
+from farm.worker.rollout import Rollout
+
+
+def main(context: ChildContext) -> int:
+    """Play until told to stop; the batch in hand is finished and published."""
+    plan = make_plan(context.config, context.seed)
+    scratch = make_scratch(
+        plan,
+        worker=context.index,
+        generation=context.generation,
+        config_epoch=context.slot.config_epoch,
+    )
+    segment = attach_ring(context.instance, context.index)
+    try:
+        ring = RingProducer(segment, context.generation)
+        games = context.config.worker.games
+        player = Rollout(plan, scratch, games, context.control.mem, ring)
+        context.log.info("worker_started", games=games, ring_records=int(ring.cursor[3]))
+        _play(context, player, ring)
+    finally:
+        segment.close()
+    return 0
+
+
+def _play(context: ChildContext, player: Rollout, ring: RingProducer) -> None:
+    slot = context.slot
+    bell = context.space_bells[context.index]
+    while not context.stopping:
+        now_ns = time.monotonic_ns()
+        slot.beat(now_ns)
+        if player.poll(now_ns, time.time_ns()):
+            context.data_bell.ring()
+            _count(slot, player)
+        else:
+            _wait_for_room(slot, player, ring, bell)
+        # Parked is as good as having played: the ring is full of what was played before.
+        if slot.state == ChildState.STARTING:
+            slot.state = ChildState.READY
+
+
+def _wait_for_room(slot: ChildSlot, player: Rollout, ring: RingProducer, bell: Doorbell) -> None:
+    """Sleep until the consumer has made room, or a little while."""
+    began_ns = time.monotonic_ns()
+    if park(ring.mem, ring.cursor, player.room_bytes):
+        bell.wait(MAX_WAIT_S)
+        unpark(ring.mem)
+    slot.add("blocked_ns", time.monotonic_ns() - began_ns)
+
+
+def _count(slot: ChildSlot, player: Rollout) -> None:
+    counts = player.counts
+    slot.add("env_steps", int(counts[rollout.TICKS]))
+    slot.add("experiences", int(counts[rollout.EXPERIENCES]))
+    slot.add("records", int(counts[rollout.RECORDS]))
+    slot.add("games_started", int(counts[rollout.GAMES_STARTED]))
+    slot.add("games_finished", int(counts[rollout.GAMES_FINISHED]))

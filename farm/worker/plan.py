@@ -1,0 +1,161 @@
+"""What a rollout kernel is told, as plain arrays: the settings of a config, and scratch memory."""
+
+from typing import NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.config.schema import FarmConfig
+from farm.engine.reset import Settings, settings
+from farm.policies.registry import policy_info
+from farm.spec.limits import TICKS_PER_TURN
+from farm.spec.observation import frame_bytes, score_offset
+from farm.spec.trajectory import (
+    CHECKSUM_PREFIX,
+    RECORD_HEADER,
+    STEP_BYTES,
+    compressed_bound,
+    payload_bytes,
+    policy_hash,
+)
+from farm.worker import lz4, wire
+
+
+class Plan(NamedTuple):
+    """Settings of a rollout; read only."""
+
+    seed: np.uint64
+    """Farm seed: with a game's number it determines everything random in that game."""
+    settings: Settings
+    """Of new games."""
+    max_steps: int
+    """Steps of a trajectory at most (T)."""
+    chunk_bytes: int
+    """Ring bytes one chunk of one game may take: a largest record a seat, and one to skip."""
+    height: int
+    width: int
+    codes: NDArray[np.int32]
+    """int32[n_seats], the policy of each seat (policies.registry)."""
+    versions: NDArray[np.uint64]
+    """uint64[n_seats], its version."""
+    hashes: NDArray[np.uint64]
+    """uint64[n_seats], the hash of its name, for filters."""
+    names: NDArray[np.uint8]
+    """uint8[n_seats, MAX_NAME_BYTES], its name in UTF-8."""
+    name_bytes: NDArray[np.int64]
+    """int64[n_seats], bytes of its name."""
+
+
+class Scratch(NamedTuple):
+    """Memory of a rollout kernel: the trajectories of the one game that it is playing.
+
+    A chunk of one game is played and written to the ring before the next game's begins, so that
+    this is all there is, however many games a worker has; it stays in the first-level cache.
+    """
+
+    out: NDArray[np.uint8]
+    """uint8[n_seats, bound], the LZ4 block of each seat."""
+    block: NDArray[np.int64]
+    """int64[n_seats, BLOCK_WORDS], the state of each block."""
+    score: NDArray[np.uint8]
+    """uint8[n_seats, n], the scoreboard of the frame before."""
+    reward: NDArray[np.float32]
+    """float32[n_seats, max_steps]"""
+    log_prob: NDArray[np.float32]
+    """float32[n_seats, max_steps]"""
+    action: NDArray[np.uint16]
+    """uint16[n_seats, max_steps]"""
+    columns: NDArray[np.uint8]
+    """uint8[n], the three above for one seat, as they stand in the payload."""
+    columns32: NDArray[np.float32]
+    """float32[n // 4]: the same memory."""
+    columns16: NDArray[np.uint16]
+    """uint16[n // 2]: the same memory."""
+    n_steps: NDArray[np.int64]
+    """int64[n_seats], steps of each trajectory; -1 where the seat was out before the chunk."""
+    actions: NDArray[np.int32]
+    """int32[n_seats], the actions of a tick."""
+    head: NDArray[np.uint8]
+    """uint8[MAX_HEAD_BYTES]"""
+    prefix: NDArray[np.void]
+    """CHECKSUM_PREFIX[1], and its bytes in the next field."""
+    prefix_bytes: NDArray[np.uint8]
+    header: NDArray[np.void]
+    """RECORD_HEADER[1], and its bytes in the next field."""
+    header_bytes: NDArray[np.uint8]
+    fields: NDArray[np.uint64]
+    """uint64[N_FIELDS], integer fields of the message (wire.py); the worker's are filled in."""
+    tables: NDArray[np.uint64]
+    """uint64[8, 256], for CRC-32."""
+
+
+def make_plan(config: FarmConfig, seed: int) -> Plan:
+    """The plan of a config that has been checked (config.check)."""
+    policies = [policy_info(name) for name in config.match.seats]
+    names = np.zeros((len(policies), wire.MAX_NAME_BYTES), np.uint8)
+    for seat, policy in enumerate(policies):
+        encoded = policy.name.encode()
+        names[seat, : len(encoded)] = np.frombuffer(encoded, np.uint8)
+    height, width = config.match.size
+    return Plan(
+        seed=np.uint64(seed),
+        settings=settings(
+            height,
+            width,
+            len(policies),
+            mountains=config.match.mountains,
+            cities=config.match.cities,
+            max_ticks=TICKS_PER_TURN * config.match.max_turns,
+        ),
+        max_steps=config.worker.steps,
+        chunk_bytes=(len(policies) + 1)
+        * max_record_bytes(height * width, len(policies), config.worker.steps),
+        height=height,
+        width=width,
+        codes=np.array([policy.code for policy in policies], np.int32),
+        versions=np.array([policy.version for policy in policies], np.uint64),
+        hashes=np.array([policy_hash(policy.name) for policy in policies], np.uint64),
+        names=names,
+        name_bytes=np.array([len(policy.name.encode()) for policy in policies], np.int64),
+    )
+
+
+def make_scratch(plan: Plan, *, worker: int, generation: int, config_epoch: int) -> Scratch:
+    """Scratch memory for a plan, with the identity of a worker filled in."""
+    n_seats = plan.codes.size
+    n_cells = plan.height * plan.width
+    bound = compressed_bound(payload_bytes(n_cells, n_seats, plan.max_steps))
+    # Rounded up to whole float32s.
+    columns = np.zeros(-(-STEP_BYTES * plan.max_steps // 4) * 4, np.uint8)
+    prefix = np.zeros(1, CHECKSUM_PREFIX)
+    header = np.zeros(1, RECORD_HEADER)
+    fields = np.zeros(wire.N_FIELDS, np.uint64)
+    fields[wire.WORKER] = worker
+    fields[wire.GENERATION] = generation
+    fields[wire.CONFIG_EPOCH] = config_epoch
+    return Scratch(
+        out=np.zeros((n_seats, bound), np.uint8),
+        block=np.zeros((n_seats, lz4.BLOCK_WORDS), np.int64),
+        score=np.zeros((n_seats, frame_bytes(n_cells, n_seats) - score_offset(n_cells)), np.uint8),
+        reward=np.zeros((n_seats, plan.max_steps), np.float32),
+        log_prob=np.zeros((n_seats, plan.max_steps), np.float32),
+        action=np.zeros((n_seats, plan.max_steps), np.uint16),
+        columns=columns,
+        columns32=columns.view(np.float32),
+        columns16=columns.view(np.uint16),
+        n_steps=np.zeros(n_seats, np.int64),
+        actions=np.zeros(n_seats, np.int32),
+        head=np.zeros(wire.MAX_HEAD_BYTES, np.uint8),
+        prefix=prefix,
+        prefix_bytes=cast("NDArray[np.uint8]", prefix.view(np.uint8)),
+        header=header,
+        header_bytes=cast("NDArray[np.uint8]", header.view(np.uint8)),
+        fields=fields,
+        tables=wire.crc32_tables(),
+    )
+
+
+def max_record_bytes(n_cells: int, n_seats: int, max_steps: int) -> int:
+    """The most that one record can take in a ring, its length word and padding included."""
+    payload = compressed_bound(payload_bytes(n_cells, n_seats, max_steps))
+    return RECORD_HEADER.itemsize + wire.MAX_HEAD_BYTES + payload + 16

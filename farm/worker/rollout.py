@@ -1,0 +1,175 @@
+"""The kernel that plays chunks of many games into a ring, and what drives it (farm.jit)."""
+
+import time
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.engine.reset import reset_game
+from farm.engine.state import OUTCOME, PLAYING, Games, allocate, view
+from farm.errors import CorruptDataError
+from farm.jit import kernel
+from farm.shm.atomics import fetch_add
+from farm.shm.control import NEXT_GAME_OFFSET
+from farm.shm.ring import RingProducer, free_bytes, next_sequence, publish
+from farm.worker.chunk import NO_ROOM, play_chunk, write_chunk
+from farm.worker.plan import Plan, Scratch
+
+# Words of `counts`: what one call did.
+TICKS: Final = 0
+EXPERIENCES: Final = 1
+RECORDS: Final = 2
+GAMES_STARTED: Final = 3
+GAMES_FINISHED: Final = 4
+CHUNKS: Final = 5
+N_COUNTS: Final = 6
+
+BATCH_NS: Final = 5_000_000
+"""What a call should take: long against the 20 us it costs to enter one, short against a heartbeat
+and against `serve.max_batch_wait_ms`."""
+
+
+@kernel
+def play_batch(
+    games: Games,
+    plan: Plan,
+    scratch: Scratch,
+    control: NDArray[np.uint8],
+    ring: NDArray[np.uint8],
+    cursor: NDArray[np.int64],
+    first: int,
+    n_chunks: int,
+    wall_time_ns: int,
+    counts: NDArray[np.int64],
+) -> int:
+    """Play a chunk of each game in turn, until `n_chunks` are played or the ring is full.
+
+    A chunk starts only if the ring has room for the largest records that it could make, so that
+    none is ever half written. All records are published together at the end.
+
+    Args:
+        games: the worker's games.
+        plan: settings, read.
+        scratch: memory of the chunk in the making.
+        control: uint8[n], the control block; the next game number is taken from it atomically.
+        ring: uint8[n], the worker's ring.
+        cursor: int64[n], its producer's state.
+        first: game to begin with.
+        n_chunks: chunks to play at most.
+        wall_time_ns: stamped on the records.
+        counts: int64[N_COUNTS], set to what was done.
+
+    Returns:
+        Game to begin with the next time; NO_ROOM if a record did not fit where there was room for
+        the largest: the ring is damaged, and nothing of this call is published.
+
+    Writes:
+        games, scratch, control, ring, cursor, counts.
+    """
+    counts[:] = 0
+    n_games = games.n_seats.size
+    g = first
+    while counts[CHUNKS] < n_chunks and free_bytes(ring, cursor) >= plan.chunk_bytes:
+        if games.status[g, OUTCOME] != PLAYING or games.n_seats[g] == 0:
+            number = np.uint64(fetch_add(control, NEXT_GAME_OFFSET, 1))
+            reset_game(games, g, plan.seed, number, plan.settings)
+            counts[GAMES_STARTED] += 1
+        game = view(games, g)
+        n_ticks = play_chunk(game, plan, scratch)
+        sequence = next_sequence(cursor)
+        written = write_chunk(
+            game, games.game_number[g], n_ticks, wall_time_ns, ring, cursor, plan, scratch
+        )
+        if written == NO_ROOM:
+            return NO_ROOM
+        counts[RECORDS] += next_sequence(cursor) - sequence
+        counts[TICKS] += n_ticks
+        counts[EXPERIENCES] += written
+        counts[CHUNKS] += 1
+        if game.status[OUTCOME] != PLAYING:
+            counts[GAMES_FINISHED] += 1
+        g = (g + 1) % n_games
+    if counts[CHUNKS] > 0:
+        publish(ring, cursor, counts[EXPERIENCES], counts[GAMES_FINISHED])
+    return g
+
+
+def allocate_games(plan: Plan, n_games: int) -> Games:
+    """Room for `n_games` games of the plan; each is set up when its first chunk is played."""
+    return allocate(n_games, plan.height * plan.width, plan.codes.size)
+
+
+class Rollout:
+    """Plays a worker's games in batches of about `BATCH_NS`.
+
+    Attributes:
+        counts: int64[N_COUNTS], what the last batch did.
+
+    Args:
+        plan: settings.
+        scratch: memory made for the plan.
+        n_games: games side by side.
+        control: uint8[n], the control block.
+        ring: the worker's ring.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        scratch: Scratch,
+        n_games: int,
+        control: NDArray[np.uint8],
+        ring: RingProducer,
+    ) -> None:
+        self._plan = plan
+        self._scratch = scratch
+        self._games = allocate_games(plan, n_games)
+        self._control = control
+        self._ring = ring
+        self._next = 0
+        self._n_chunks = 1
+        self.counts = np.zeros(N_COUNTS, np.int64)
+
+    def poll(self, now_ns: int, wall_time_ns: int) -> int:
+        """Play a batch; experiences published, 0 when the ring has no room for a chunk.
+
+        Args:
+            now_ns: monotonic clock at the call.
+            wall_time_ns: wall clock at the call, stamped on the records.
+
+        Raises:
+            CorruptDataError: the ring is damaged.
+        """
+        ring = self._ring
+        self._next = play_batch(
+            self._games,
+            self._plan,
+            self._scratch,
+            self._control,
+            ring.mem,
+            ring.cursor,
+            self._next,
+            self._n_chunks,
+            wall_time_ns,
+            self.counts,
+        )
+        if self._next == NO_ROOM:
+            raise CorruptDataError(
+                f"{ring.segment.name}: a record did not fit where there was room for the largest; "
+                "its head was overwritten"
+            )
+        self._pace(time.monotonic_ns() - now_ns)
+        return int(self.counts[EXPERIENCES])
+
+    @property
+    def room_bytes(self) -> int:
+        """Ring bytes that have to be free for the next chunk."""
+        return self._plan.chunk_bytes
+
+    def _pace(self, took_ns: int) -> None:
+        """Set the next batch's chunks by what the last ones took, at most doubling."""
+        chunks = int(self.counts[CHUNKS])
+        if chunks == self._n_chunks:
+            wanted = chunks * BATCH_NS // max(took_ns, 1)
+            self._n_chunks = max(1, min(wanted, 2 * chunks))
