@@ -78,7 +78,7 @@ class Arbiter:
         on_ready: ... and this is called, once.
     """
 
-    def __init__(  # noqa: PLR0913 - the seams of the supervisor
+    def __init__(
         self,
         control: ControlBlock,
         starter: Starter,

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import importlib
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -159,7 +160,9 @@ def _run_as_module() -> None:
     exit_code = child.main()
     sys.stdout.flush()
     sys.stderr.flush()
-    sys.exit(exit_code)
+    # Taking Numba and gRPC apart would cost a third of a second and may hang; what a child leaves
+    # is in shared memory and in the log already.
+    os._exit(exit_code)
 
 
 if __name__ == "__main__":
