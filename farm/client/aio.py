@@ -104,10 +104,10 @@ class AsyncSubscription:
     async def __anext__(self) -> Trajectory:
         if self._auto_ack:
             self._inbox.finish_taken()
-        while not (taken := self._inbox.try_take(1)):
+        while (trajectory := self._inbox.try_next()) is None:
             if not await self._receive():
                 raise StopAsyncIteration
-        return taken[0]
+        return trajectory
 
     async def __aenter__(self) -> Self:
         return self
@@ -130,16 +130,17 @@ class AsyncSubscription:
             await self._send_acks()
             message = await self._call.read()
         except grpc.RpcError as error:
-            await self._wait_out(error.code(), error.details())
+            ending = (error.code(), error.details())
         except asyncio.CancelledError:
             self._drop_call()
             self._inbox.disconnected()
             raise
         else:
-            if message is grpc.aio.EOF:
-                await self._wait_out(grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
-            else:
+            if message is not grpc.aio.EOF:
                 self._take_in(message)
+                return True
+            ending = (grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
+        await self._wait_out(*ending)
         return True
 
     def _take_in(self, message: bytes) -> None:

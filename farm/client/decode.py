@@ -187,8 +187,12 @@ class Trajectory:
         """
         self._verified_payload()
 
-    def decode(self) -> bytes:
-        """The decompressed payload, checked first and kept: frames, reward, log_prob, action.
+    def decode(self, *, keep: bool = True) -> bytes:
+        """The decompressed payload, checked first: frames, reward, log_prob, action.
+
+        Args:
+            keep: whether to hold on to it. Whoever copies it elsewhere should not: memory that is
+                freed at once is warm when the next trajectory needs it.
 
         Raises:
             CorruptDataError: the checksum or the shape is off.
@@ -208,7 +212,8 @@ class Trajectory:
             raise CorruptDataError(f"{self!r}: its payload is no LZ4 block: {error}") from error
         if len(raw) != n_bytes:
             raise CorruptDataError(f"{self!r}: {len(raw)} bytes of payload where {n_bytes} are due")
-        self._raw = raw
+        if keep:
+            self._raw = raw
         return raw
 
     def _verified_payload(self) -> bytes:

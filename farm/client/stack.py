@@ -141,7 +141,7 @@ def _copy_payloads(
     """Copy each payload into obs, final_obs and columns; memoryviews cost least per slice."""
     obs, final_obs, columns = (array.reshape(-1).data for array in out)
     for index, trajectory in enumerate(trajectories):
-        raw = memoryview(trajectory.decode())
+        raw = memoryview(trajectory.decode(keep=False))
         start, end = starts[index], starts[index + 1]
         middle = (end - start) * frame_bytes
         obs[start * frame_bytes : end * frame_bytes] = raw[:middle]

@@ -115,10 +115,10 @@ class Subscription:
     def __next__(self) -> Trajectory:
         if self._auto_ack:
             self._inbox.finish_taken()
-        while not (taken := self._inbox.try_take(1)):
+        while (trajectory := self._inbox.try_next()) is None:
             if not self._receive():
                 raise StopIteration
-        return taken[0]
+        return trajectory
 
     def __enter__(self) -> Self:
         return self
@@ -141,11 +141,13 @@ class Subscription:
             self._send_acks()
             message = next(self._call)
         except StopIteration:
-            self._wait_out(grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
+            ending = (grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
         except grpc.RpcError as error:
-            self._wait_out(error.code(), error.details())
+            ending = (error.code(), error.details())
         else:
             self._take_in(message)
+            return True
+        self._wait_out(*ending)
         return True
 
     def _take_in(self, message: bytes) -> None:

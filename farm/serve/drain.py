@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from farm.jit import inline, kernel
 from farm.shm.atomics import load_word
+from farm.shm.memcpy import copy_bytes
 from farm.shm.ring import CORRUPT, EMPTY, load_tail, next_record
 from farm.spec.trajectory import RECORD_HEADER
 
@@ -51,7 +52,7 @@ RESULT_WORDS = 7
 
 
 @kernel
-def drain(  # noqa: PLR0913, PLR0917 - a kernel takes plain arrays and numbers
+def drain(
     mem: NDArray[np.uint8],
     position: int,
     tail: int,
@@ -96,7 +97,7 @@ def drain(  # noqa: PLR0913, PLR0917 - a kernel takes plain arrays and numbers
             if end + n_entry_bytes > limit:
                 result[WANTED] = n_entry_bytes
                 break
-            out[end : end + n_entry_bytes] = mem[entry : entry + n_entry_bytes]
+            copy_bytes(out, end, mem, entry, n_entry_bytes)
             end += n_entry_bytes
             result[RECORDS] += 1
             result[EXPERIENCES] += _field(mem, offset, _N_STEPS, 0xFFFF)
@@ -118,7 +119,7 @@ def scan(
     Args:
         mem: uint8[8192 + capacity], the ring's segment, read.
         position: byte position of the first record.
-        headers: uint8[n, 64].
+        headers: uint8[64 * n].
         result: int64[RESULT_WORDS]; POSITION says how far it came: call again while END is n.
 
     Writes:
@@ -127,7 +128,8 @@ def scan(
     tail = load_tail(mem)
     end = 0
     result[:] = 0
-    while result[PASSED] < MAX_WALK and end < headers.shape[0]:
+    n_rows = headers.shape[0] // HEADER_BYTES
+    while result[PASSED] < MAX_WALK and end < n_rows:
         offset, n_bytes, after = next_record(mem, position, tail)
         if offset == EMPTY:
             break
@@ -138,7 +140,7 @@ def scan(
             if offset == CORRUPT:
                 break
             continue
-        headers[end, :] = mem[offset : offset + HEADER_BYTES]
+        copy_bytes(headers, end * HEADER_BYTES, mem, offset, HEADER_BYTES)
         result[RECORDS] += 1
         result[EXPERIENCES] += _field(mem, offset, _N_STEPS, 0xFFFF)
         end += 1
@@ -166,7 +168,7 @@ def _is_entry(mem: NDArray[np.uint8], offset: int, n_bytes: int) -> bool:
 
 
 @inline
-def _passes(  # noqa: PLR0913, PLR0917 - inlined
+def _passes(
     mem: NDArray[np.uint8],
     offset: int,
     game_ids: NDArray[np.int64],

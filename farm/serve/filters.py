@@ -1,6 +1,7 @@
 """A stream's filter, checked and in the form that `drain` takes."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,6 @@ from farm.rpc.v1 import experience_pb2
 from farm.spec.limits import MAX_SEATS, TICKS_PER_TURN
 from farm.spec.trajectory import policy_hash
 
-_NONE = np.empty(0, dtype=np.int64)
 _MAX_TICK = (1 << 32) - 1
 _MAX_GAME_ID = (1 << 63) - 1
 
@@ -20,12 +20,12 @@ _MAX_GAME_ID = (1 << 63) - 1
 class RecordFilter:
     """Which records pass; the default lets all pass."""
 
-    game_ids: NDArray[np.int64] = _NONE
+    game_ids: NDArray[np.int64] = field(default_factory=lambda: _sorted(()))
     """Sorted; empty: any."""
     seats: int = 0
     """Bit s: seat s; 0: any."""
     min_last_tick: int = 0
-    policies: NDArray[np.int64] = _NONE
+    policies: NDArray[np.int64] = field(default_factory=lambda: _sorted(()))
     """Sorted hashes of names; empty: any."""
 
 
@@ -51,8 +51,12 @@ def compile_filter(wanted: experience_pb2.Filter) -> RecordFilter:
     if wanted.min_turn * TICKS_PER_TURN > _MAX_TICK:
         raise InvalidRequestError(f"filter.min_turn: no game lasts {wanted.min_turn} turns")
     return RecordFilter(
-        game_ids=np.unique(np.array(wanted.game_ids, dtype=np.int64)),
+        game_ids=_sorted(wanted.game_ids),
         seats=seats,
         min_last_tick=wanted.min_turn * TICKS_PER_TURN,
-        policies=np.unique(np.array([policy_hash(name) for name in wanted.policies], np.int64)),
+        policies=_sorted(map(policy_hash, wanted.policies)),
     )
+
+
+def _sorted(values: Iterable[int]) -> NDArray[np.int64]:
+    return np.unique(np.fromiter(values, dtype=np.int64))

@@ -144,7 +144,7 @@ class Group:
         """Nobody needs a span: it held nothing to deliver."""
         span.settled = True
 
-    def lease(  # noqa: PLR0913 - the columns of a lease
+    def lease(
         self,
         member: int,
         spans: Sequence[Span],

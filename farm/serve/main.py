@@ -17,6 +17,7 @@ from farm.serve.rings import Ring, attach_rings
 from farm.serve.server import bind, check_health, make_server
 from farm.serve.service import ExperienceService
 from farm.serve.stats import Statistics
+from farm.serve.warm_up import compile_kernels
 from farm.shm.control import ChildState
 from farm.shm.wake import Doorbell
 from farm.supervisor.child import ChildContext
@@ -38,6 +39,7 @@ _ATTACH_PAUSE_S = 0.02
 
 def main(ctx: ChildContext) -> int:
     """Serve until the farm stops."""
+    compile_kernels()
     rings = _wait_for_rings(ctx)
     if rings:
         asyncio.run(_serve(ctx, rings))

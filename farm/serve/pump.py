@@ -8,17 +8,16 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from farm.errors import FarmError, StoppingError
 from farm.serve.batch import Limits
-from farm.serve.drain import HEADER_BYTES
 from farm.serve.hub import Hub
 from farm.serve.member import Member
-from farm.serve.rings import SCAN_HEADERS
 from farm.serve.stats import Statistics
 from farm.serve.stream import Stream
 from farm.shm.control import ChildSlot
+
+MAX_SCANS = 64
+"""Calls of `Ring.scan` for one ring in a row, before others get their turn."""
 
 
 class Pump:
@@ -42,7 +41,6 @@ class Pump:
         self.limits = limits
         self.wake = asyncio.Event()
         self._slot = slot
-        self._headers = np.empty((SCAN_HEADERS, HEADER_BYTES), dtype=np.uint8)
         self._requests: dict[Member | Stream, asyncio.Future[bytes]] = {}
         self._is_closed = False
 
@@ -107,9 +105,12 @@ class Pump:
         n_new = 0
         for ring in self.hub.rings:
             n_corrupt = ring.n_corrupt
-            for headers in ring.scan(self._headers):
-                self.statistics.add(headers)
-                n_new += len(headers)
+            for _ in range(MAX_SCANS):
+                n_headers, may_be_more = ring.scan(self.statistics.room())
+                self.statistics.add(n_headers)
+                n_new += n_headers
+                if not may_be_more:
+                    break
             if ring.n_corrupt > n_corrupt:
                 self._slot.add("corrupt_records", ring.n_corrupt - n_corrupt)
         return n_new

@@ -5,7 +5,7 @@ so that each record is counted once before anyone takes it, and a place in a rin
 position and a record number that all readers agree on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +18,6 @@ from farm.shm.ring import is_parked, load_head, release
 from farm.shm.ring_layout import RingView, attach_ring
 from farm.shm.segment import Segment
 from farm.shm.wake import Doorbell
-from farm.spec.trajectory import RECORD_HEADER
-
-SCAN_HEADERS = 1 << 12
-"""Headers copied by one call of `scan`."""
-MAX_SCANS = 64
-"""Calls of `scan` for one ring in a row, before others get their turn."""
 
 
 class Drained(NamedTuple):
@@ -66,29 +60,27 @@ class Ring:
         self._result = np.zeros(kernels.RESULT_WORDS, dtype=np.int64)
         self._garbage_ends: list[int] = []
 
-    def scan(self, headers: NDArray[np.uint8]) -> Iterator[NDArray[np.void]]:
+    def scan(self, headers: NDArray[np.uint8]) -> tuple[int, bool]:
         """Take in what was published since the last scan.
 
         Args:
-            headers: uint8[SCAN_HEADERS, 64], a buffer; written.
+            headers: uint8[64 * n], written.
 
-        Yields:
-            RECORD_HEADER[n], over the buffer, n above 0.
+        Returns:
+            How many headers were written, and whether there may be more to take in.
         """
-        for _ in range(MAX_SCANS):
-            result = self._result
-            kernels.scan(self._mem, self.tail.position, headers, result)
-            n_passed = int(result[kernels.PASSED])
-            if n_passed == 0:
-                return
-            position = int(result[kernels.POSITION])
-            if result[kernels.CORRUPTED]:
-                self.n_corrupt += int(result[kernels.CORRUPTED])
-                self._garbage_ends.append(position)
-            self.tail = Mark(position, self.tail.records + n_passed)
-            n_headers = int(result[kernels.END])
-            if n_headers:
-                yield headers[:n_headers].view(RECORD_HEADER)[:, 0]
+        result = self._result
+        kernels.scan(self._mem, self.tail.position, headers, result)
+        n_passed = int(result[kernels.PASSED])
+        if n_passed == 0:
+            return 0, False
+        position = int(result[kernels.POSITION])
+        if result[kernels.CORRUPTED]:
+            self.n_corrupt += int(result[kernels.CORRUPTED])
+            self._garbage_ends.append(position)
+        self.tail = Mark(position, self.tail.records + n_passed)
+        n_headers = int(result[kernels.END])
+        return n_headers, n_headers == len(headers) // kernels.HEADER_BYTES
 
     def drain(
         self,
