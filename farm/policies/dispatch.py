@@ -2,8 +2,8 @@
 
 from farm.engine.state import Game
 from farm.jit import inline
-from farm.policies import random
-from farm.policies.registry import RANDOM
+from farm.policies import expander, random
+from farm.policies.registry import EXPANDER, RANDOM
 from farm.spec.actions import ACTIONS_PER_CELL
 
 
@@ -24,4 +24,6 @@ def choose(code: int, game: Game, seat: int) -> tuple[int, float]:
     """
     if code == RANDOM:
         return random.act(game, seat)
+    if code == EXPANDER:
+        return expander.act(game, seat)
     return ACTIONS_PER_CELL * game.n_cells, 0.0
