@@ -1,10 +1,10 @@
 """`engine`: environment steps a second on one core, observations of every seat included.
 
-A step is one tick of one game: a policy acts for each seat, the rules move on, and each seat's
-packed frame (spec.observation) is copied out to a buffer. The first figure is a duel of `random` seats on
-20x20 unless overrides say otherwise; the table beside it varies board, seats, batch and policy
-one at a time. Each figure is the median over slices of its time: the machine's other work shows up as a
-few slow slices.
+A step is one tick of one game: a policy acts for each seat, the rules move on, and the packed
+frame of each seat (spec.observation) is copied out to a buffer. The first figure is a duel of
+`random` seats on 20x20 unless overrides say otherwise; the table beside it varies board, seats,
+batch and policy one at a time. Each figure is the median over slices of its time: what else the
+machine does shows up as a few slow slices.
 """
 
 import statistics
@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from farm.config.check import check
 from farm.config.load import compose
@@ -89,7 +88,7 @@ def measure(case: Case, seconds: float, *, seed: int = 1) -> float:
     next_game = np.full(1, case.games, np.uint64)
     actions = np.zeros(n_seats, np.int32)
     shape = (_TICKS if case.copy_frames else 0, n_seats, frame_bytes(n_cells, n_seats))
-    frames: NDArray[np.uint8] = np.zeros(shape, np.uint8)
+    frames = np.zeros(shape, np.uint8)
 
     def turn() -> None:
         play(games, codes, _TICKS, np.uint64(seed), next_game, new_game, actions, frames)

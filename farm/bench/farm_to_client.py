@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any, Final
 
 import psutil
@@ -39,9 +40,9 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     """Measure engine and farm.
 
     Returns:
-        `experiences_per_s`, `lost`, `corrupt`, `wire_bytes_per_experience`, `ratio_to_engine` (to the
-        experiences a second of the engine alone on one processor), and CPU share (1 is a processor)
-        and peak memory of each role.
+        `experiences_per_s`, `lost`, `corrupt`, `wire_bytes_per_experience`, `ratio_to_engine` (to
+        the experiences a second of the engine alone on one processor), and CPU share (1 is a
+        processor) and peak memory of each role.
 
     Raises:
         FarmError: farm or client failed; the message holds what they said.
@@ -149,11 +150,9 @@ def _cpu_s(process: psutil.Process) -> float:
 
 def _peak_bytes(process: psutil.Process) -> int:
     """Peak resident memory, shared memory that was touched included (VmHWM of proc(5))."""
-    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def _say(text: str) -> None:

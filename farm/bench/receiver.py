@@ -2,8 +2,8 @@
 
     python -m farm.bench.receiver ADDRESS SECONDS
 
-Prints `{"receiving": true}` when the count begins, and one JSON line of figures SECONDS later. Every
-trajectory's checksum and sequence is checked and its payload decompressed.
+Prints `{"receiving": true}` when the count begins, and one JSON line of figures SECONDS later.
+Every trajectory's checksum and sequence is checked and its payload decompressed.
 """
 
 import json
