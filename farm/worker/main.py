@@ -6,7 +6,7 @@ Counters and heartbeat are written by the loop that does the work: what they say
 import time
 
 from farm.shm.control import ChildSlot, ChildState
-from farm.shm.ring import RingProducer, park, unpark
+from farm.shm.ring import RingProducer, next_sequence, park, unpark
 from farm.shm.ring_layout import attach_ring
 from farm.shm.wake import MAX_WAIT_S, Doorbell
 from farm.supervisor.child import ChildContext
@@ -29,7 +29,7 @@ def main(context: ChildContext) -> int:
         ring = RingProducer(segment, context.generation)
         games = context.config.worker.games
         player = Rollout(plan, scratch, games, context.control.mem, ring)
-        context.log.info("worker_started", games=games, ring_records=int(ring.cursor[3]))
+        context.log.info("worker_started", games=games, ring_records=int(next_sequence(ring.cursor)))
         _play(context, player, ring)
     finally:
         segment.close()

@@ -1,0 +1,194 @@
+"""A worker's records hold the games as they were played, whoever played them, and none is lost."""
+
+import numpy as np
+import pytest
+
+from farm.client import Trajectory, stack
+from farm.config.schema import FarmConfig, MatchConfig, WorkerConfig
+from farm.engine.batch import Batch
+from farm.engine.state import TERMINATED, TRUNCATED
+from farm.policies.registry import policy_info
+from farm.policies.rollout import play
+from farm.rpc.v1 import experience_pb2
+from farm.shm.control import NEXT_GAME_OFFSET
+from farm.shm.ring import EXPERIENCES, RingConsumer, RingProducer
+from farm.shm.ring_layout import create_ring
+from farm.spec.trajectory import RECORD_HEADER
+from farm.worker import rollout
+from farm.worker.plan import make_plan, make_scratch
+from farm.worker.rollout import Rollout
+
+MATCH = MatchConfig(board="9x11", seats=("expander", "random"), max_turns=60, cities=3)
+SEED = 7
+
+
+class Worker:
+    """A rollout on a ring of its own, without the process around it."""
+
+    def __init__(self, instance, *, match=MATCH, games=3, steps=16, index=0, control=None):
+        self.config = FarmConfig(match=match, worker=WorkerConfig(games=games, steps=steps))
+        self.control = np.zeros(NEXT_GAME_OFFSET + 8, np.uint8) if control is None else control
+        self.segment = create_ring(instance, index, 1 << 20)
+        plan = make_plan(self.config, SEED)
+        scratch = make_scratch(plan, worker=index, generation=1, config_epoch=4)
+        self.ring = RingProducer(self.segment)
+        self.rollout = Rollout(plan, scratch, games, self.control, self.ring)
+        self.consumer = RingConsumer(self.segment)
+
+    def poll(self):
+        return self.rollout.poll(0, 123)
+
+    def take(self):
+        """Everything published: (header, trajectory) pairs, released."""
+        taken = []
+        while (record := self.consumer.peek()) is not None:
+            data = bytes(record)
+            batch = experience_pb2.ExperienceBatch.FromString(data[RECORD_HEADER.itemsize :])
+            header = np.frombuffer(data, RECORD_HEADER, 1)[0]
+            taken.append((header, Trajectory(batch.trajectories[0])))
+        self.consumer.release()
+        return taken
+
+    def play_games(self, n_games):
+        """Trajectories by game number, until games 0 to n_games - 1 are over."""
+        games = {}
+        open_games = set(range(n_games))
+        while open_games:
+            assert self.poll() > 0
+            for _, trajectory in self.take():
+                games.setdefault(trajectory.game_id, []).append(trajectory)
+                seats_ended = {t.seat for t in games[trajectory.game_id] if is_last(t)}
+                if len(seats_ended) == trajectory.n_seats:
+                    open_games.discard(trajectory.game_id)
+        return {number: games[number] for number in range(n_games)}
+
+
+def is_last(trajectory):
+    return trajectory.terminated or trajectory.truncated
+
+
+@pytest.fixture
+def make_worker(instance):
+    workers = []
+
+    def make(**options):
+        worker = Worker(instance, index=len(workers), **options)
+        workers.append(worker)
+        return worker
+
+    yield make
+    for worker in workers:
+        worker.segment.unlink()
+
+
+def play_alone(number, max_ticks=120):
+    """Frames of one game, tick by tick, from the engine without a worker: [tick, seat, bytes]."""
+    settings = make_plan(FarmConfig(match=MATCH), SEED).settings
+    batch = Batch(1, settings, seed=SEED, first_game=number)
+    codes = np.array([policy_info(name).code for name in MATCH.seats], np.int32)
+    size = batch.frames.dtype.itemsize
+    frames = [batch.games.frames[0, :, :size].copy()]
+    out = np.zeros((1, 2, size), np.uint8)
+    actions = np.zeros(2, np.int32)
+    next_game = np.array([10**6], np.uint64)
+    for _ in range(max_ticks):
+        ended = play(batch.games, codes, 1, np.uint64(SEED), next_game, settings, actions, out)
+        frames.append(out[0].copy())
+        if ended:
+            break
+    return np.stack(frames)
+
+
+def test_the_frames_are_those_of_the_game_tick_by_tick(make_worker):
+    games = make_worker().play_games(4)
+    for number, trajectories in games.items():
+        expected = play_alone(number)
+        for seat in (0, 1):
+            mine = sorted((t for t in trajectories if t.seat == seat), key=lambda t: t.first_tick)
+            ticks = 0
+            for trajectory in mine:
+                assert trajectory.first_tick == ticks
+                rows = expected[ticks : ticks + trajectory.n_steps + 1, seat]
+                assert trajectory.frames.tobytes() == rows.tobytes()
+                ticks += trajectory.n_steps
+            assert ticks == len(expected) - 1
+
+
+def test_a_game_is_the_same_bytes_whoever_plays_it_among_how_many(make_worker):
+    alone = make_worker(games=1).play_games(6)
+    control = np.zeros(NEXT_GAME_OFFSET + 8, np.uint8)
+    team = [make_worker(games=2, control=control) for _ in range(8)]
+    shared = {}
+    while any(
+        number not in shared or len({t.seat for t in shared[number] if is_last(t)}) < 2
+        for number in alone
+    ):
+        for worker in team:
+            worker.poll()
+            for _, trajectory in worker.take():
+                shared.setdefault(trajectory.game_id, []).append(trajectory)
+    for number, trajectories in alone.items():
+        assert len(trajectories) > 2
+        by_place = {(t.seat, t.first_tick): t.decode() for t in shared[number]}
+        assert by_place == {(t.seat, t.first_tick): t.decode() for t in trajectories}
+
+
+def test_actions_are_legal_and_log_probabilities_those_of_the_policy(make_worker):
+    worker = make_worker()
+    worker.poll()
+    for header, trajectory in worker.take():
+        batch = stack([trajectory])
+        assert batch.legal_mask[np.arange(trajectory.n_steps), trajectory.action].all()
+        legal_moves = batch.legal_mask[:, :-1].sum(axis=1)
+        if trajectory.policy == "random":
+            expected = -np.log(np.maximum(legal_moves, 1))
+            np.testing.assert_allclose(trajectory.log_prob, expected, rtol=1e-5, atol=1e-6)
+        assert header["n_steps"] == trajectory.n_steps
+
+
+def test_the_winner_gets_one_the_loser_minus_one_and_everyone_else_nothing(make_worker):
+    games = make_worker(match=MatchConfig(board="9x11", seats=("expander",) * 2, max_turns=400))
+    outcomes = set()
+    for trajectories in games.play_games(12).values():
+        last = {t.seat: t for t in trajectories if is_last(t)}
+        total = {t.seat: 0.0 for t in trajectories}
+        for trajectory in trajectories:
+            total[trajectory.seat] += float(trajectory.reward.sum())
+            assert not trajectory.reward[:-1].any()
+        if last[0].truncated:
+            assert total == {0: 0.0, 1: 0.0}
+            outcomes.add(TRUNCATED)
+        else:
+            assert sorted(total.values()) == [-1.0, 1.0]
+            assert last[0].terminated
+            assert last[1].terminated
+            outcomes.add(TERMINATED)
+            loser = min(total, key=total.get)
+            assert last[loser].next_obs["alive"][-1].tolist() == [0, 1]
+    assert TERMINATED in outcomes
+
+
+def test_a_full_ring_stops_the_play_and_nothing_is_lost_when_it_goes_on(make_worker):
+    worker = make_worker(games=4)
+    while worker.poll():
+        pass
+    assert worker.poll() == 0
+    counted = int(worker.ring.cursor[EXPERIENCES])
+    first = worker.take()
+    assert sum(t.n_steps for _, t in first) == counted
+    assert worker.poll() > 0
+    second = worker.take()
+    sequences = [t.sequence for _, t in first + second]
+    assert sequences == list(range(len(sequences)))
+    assert int(worker.rollout.counts[rollout.RECORDS]) == len(second)
+
+
+def test_every_trajectory_passes_its_checksum_and_names_its_origin(make_worker):
+    worker = make_worker()
+    worker.poll()
+    for header, trajectory in worker.take():
+        trajectory.verify()
+        assert (trajectory.worker, trajectory.generation, trajectory.config_epoch) == (0, 1, 4)
+        assert trajectory.policy == MATCH.seats[trajectory.seat]
+        assert header["last_tick"] == trajectory.first_tick + trajectory.n_steps
+        assert trajectory.wall_time_ns == 123
