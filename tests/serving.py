@@ -4,6 +4,7 @@ import threading
 import time
 
 import msgspec
+from handmade import HandMadeRing
 
 from farm.config.schema import FarmConfig
 from farm.serve import main as serve_main
@@ -11,7 +12,6 @@ from farm.shm.control import ChildState, ControlBlock
 from farm.shm.wake import Doorbell
 from farm.supervisor.child import ChildContext
 from farm.telemetry.log import get_logger
-from handmade import HandMadeRing
 
 DEADLINE_S = 30.0
 

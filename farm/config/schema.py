@@ -87,6 +87,8 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Open streams, at most; one more is refused."""
     client_timeout_s: Annotated[Seconds, reload("live")] = 20.0
     """Seconds of silence with a full credit after which a client is cut off."""
+    lease_s: Annotated[Seconds, reload("live")] = 1.0
+    """Seconds of silence after which a subscriber's batches may go to one that has nothing."""
     stats_records: Annotated[Positive, Meta(le=1 << 20), reload("restart")] = 1 << 14
     """Newest trajectories that statistics per game and seat are computed over."""
     drain_s: Annotated[Seconds, reload("live")] = 5.0

@@ -20,6 +20,7 @@ class Limits(NamedTuple):
     max_batch_bytes: int
     max_wait_ns: int
     client_timeout_ns: int
+    lease_ns: int
 
     @classmethod
     def of(cls, config: ServeConfig) -> "Limits":
@@ -29,6 +30,7 @@ class Limits(NamedTuple):
             max_batch_bytes=config.max_batch_bytes,
             max_wait_ns=int(config.max_batch_wait_ms * _NS_PER_MS),
             client_timeout_ns=int(config.client_timeout_s * _NS_PER_S),
+            lease_ns=int(config.lease_s * _NS_PER_S),
         )
 
 

@@ -83,7 +83,7 @@ def drain(
     Writes:
         out[start:limit], result.
     """
-    end = np.int64(start)
+    end = start
     result[:] = 0
     for _ in range(MAX_WALK):
         offset, n_bytes, after = next_record(mem, position, tail)

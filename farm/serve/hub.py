@@ -5,13 +5,16 @@
     a member has subscribed      the group holds the rings from then on, also while it has no
                                  member: full rings park their workers, and nothing is lost
 
+A member that holds the rings and stays silent must not starve the others: once a ring is half full
+and another member has nothing to take, what the silent one has goes to that one (`relieve`).
+
 A stream never holds a ring. It starts at the oldest record while streams move the rings, and at the
 newest once a group does: it is there to watch, and what the group has yet to take may be a lot.
 """
 
 from collections.abc import Sequence
 
-from farm.serve.batch import Buffer
+from farm.serve.batch import Buffer, Limits
 from farm.serve.credit import Credit
 from farm.serve.filters import RecordFilter
 from farm.serve.leases import Group
@@ -26,6 +29,7 @@ class Hub:
     Attributes:
         rings: every ring.
         group: None until its first member.
+        members: of the group, those there are now.
         streams: open ones.
 
     Args:
@@ -36,13 +40,9 @@ class Hub:
     def __init__(self, rings: Sequence[Ring], *, has_group: bool = False) -> None:
         self.rings = rings
         self.group: Group | None = self._new_group() if has_group else None
+        self.members: set[Member] = set()
         self.streams: set[Stream] = set()
         self._buffer = Buffer()
-
-    @property
-    def n_members(self) -> int:
-        """Subscribers there are now."""
-        return self.group.n_members if self.group else 0
 
     @property
     def leased_records(self) -> int:
@@ -52,7 +52,7 @@ class Hub:
     @property
     def is_drained(self) -> bool:
         """Whether there is nothing left that a connected reader could take."""
-        if self.n_members:
+        if self.members:
             return all(ring.head.position >= ring.tail.position for ring in self.rings)
         return all(stream.is_caught_up for stream in self.streams)
 
@@ -60,7 +60,26 @@ class Hub:
         """A subscriber comes."""
         if self.group is None:
             self.group = self._new_group()
-        return Member(self.group, self.rings, Credit(credit_bytes), self._buffer)
+        member = Member(self.group, self.rings, Credit(credit_bytes), self._buffer)
+        self.members.add(member)
+        return member
+
+    def leave(self, member: Member) -> None:
+        """A subscriber goes; what it has goes to the others."""
+        self.members.remove(member)
+        member.leave()
+
+    def relieve(self, member: Member, now_ns: int, limits: Limits) -> bool:
+        """Let a member that has nothing to take have what silent ones hold; whether there was any.
+
+        A member that acknowledges now and then keeps what it has, however slow it is.
+        """
+        if len(self.members) == 1 or not any(ring.is_half_full for ring in self.rings):
+            return False
+        if not member.is_hungry(limits):
+            return False
+        others = self.members - {member}
+        return sum(other.reclaim_if_silent(now_ns, limits.lease_ns) for other in others) > 0
 
     def open_stream(self, wanted: RecordFilter) -> Stream:
         """An observer comes."""

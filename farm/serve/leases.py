@@ -9,7 +9,9 @@ and goes to the others, before anything new:
                   ^leased         ^acked  ^cursor         ^tail
                   release mark
 
-One `Group` is one named set of members; groups know nothing of each other.
+A member that stays silent while others wait for the room it holds can lose its leases to them; its
+acknowledgement, should it still come, changes nothing then. One `Group` is one named set of
+members; groups know nothing of each other.
 """
 
 import heapq
@@ -41,7 +43,7 @@ class Span:
     """Acknowledged, or replaced by its two halves."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Lease:
     """A batch that a member has."""
 
@@ -54,6 +56,8 @@ class Lease:
     experiences: int
     redelivered_records: int
     """Records in it that another member had before."""
+    lost: bool = False
+    """Taken from the member: the records went to others."""
 
 
 @dataclass(slots=True)
@@ -73,9 +77,8 @@ class Group:
 
     def __init__(self, starts: Sequence[Mark]) -> None:
         self._rings = [_Ring(start) for start in starts]
-        self._leases: dict[int, Lease] = {}
         self._returned: deque[Span] = deque()
-        self._members: dict[int, set[int]] = {}
+        self._members: dict[int, dict[int, Lease]] = {}
         self._last_member = 0
         self._last_batch = 0
         self._n_spans = 0
@@ -86,26 +89,30 @@ class Group:
         """Members there are now."""
         return len(self._members)
 
-    @property
-    def n_leases(self) -> int:
-        """Batches out now."""
-        return len(self._leases)
-
     def join(self) -> int:
         """A new member; its number."""
         self._last_member += 1
-        self._members[self._last_member] = set()
+        self._members[self._last_member] = {}
         return self._last_member
 
     def leave(self, member: int) -> None:
         """A member is gone: what it has goes to the others, in the order of the rings."""
+        self.reclaim(member)
+        del self._members[member]
+
+    def reclaim(self, member: int) -> int:
+        """What a member has goes to the others, though it may still be there; how many records."""
         spans = list(self._returned)
-        for batch_id in self._members.pop(member):
-            lease = self._leases.pop(batch_id)
-            self.leased_records -= lease.records
-            spans += lease.spans
+        records = 0
+        for lease in self._members[member].values():
+            if not lease.lost:
+                lease.lost = True
+                records += lease.records
+                spans += lease.spans
+        self.leased_records -= records
         spans.sort(key=lambda span: (span.start.position, span.ring))
         self._returned = deque(spans)
+        return records
 
     def cursor(self, ring: int) -> Mark:
         """Where the group reads on."""
@@ -165,27 +172,26 @@ class Group:
             experiences=experiences,
             redelivered_records=redelivered_records,
         )
-        self._leases[lease.batch_id] = lease
-        self._members[member].add(lease.batch_id)
+        self._members[member][lease.batch_id] = lease
         self.leased_records += records
         return lease
 
     def acknowledge(self, member: int, batch_id: int) -> Lease:
-        """A member is done with a batch.
+        """A member is done with a batch, in vain if it has lost it.
 
         Raises:
             InvalidRequestError: the member does not have it: it never did, or said so before.
         """
-        if batch_id not in self._members[member]:
+        lease = self._members[member].pop(batch_id, None)
+        if lease is None:
             raise InvalidRequestError(
                 f"batch {batch_id} is not with this stream: it was acknowledged before, or never "
                 "handed to it"
             )
-        self._members[member].remove(batch_id)
-        lease = self._leases.pop(batch_id)
-        self.leased_records -= lease.records
-        for span in lease.spans:
-            span.settled = True
+        if not lease.lost:
+            self.leased_records -= lease.records
+            for span in lease.spans:
+                span.settled = True
         return lease
 
     def release_mark(self, ring: int) -> Mark:

@@ -34,6 +34,7 @@ class Member:
         self._number = group.join()
         self._patience = Patience()
         self._first_ring = 0
+        self._heard_ns = 0
 
     def try_batch(self, now_ns: int, limits: Limits) -> tuple[bytes, Lease] | None:
         """The next message and its lease, if one is due.
@@ -54,18 +55,31 @@ class Member:
             return None
         return self._make_batch(room, now_ns, limits)
 
-    def acknowledge(self, batch_ids: Iterable[int]) -> list[Lease]:
-        """The client is done with batches.
+    def acknowledge(self, batch_ids: Iterable[int], now_ns: int) -> list[Lease]:
+        """The client is done with batches; those of them that it had not lost.
 
         Raises:
             InvalidRequestError: it does not have one of them.
         """
+        self._heard_ns = now_ns
         leases = []
         for batch_id in batch_ids:
             lease = self._group.acknowledge(self._number, batch_id)
             self.credit.give_back(lease.n_bytes)
-            leases.append(lease)
+            if not lease.lost:
+                leases.append(lease)
         return leases
+
+    def is_hungry(self, limits: Limits) -> bool:
+        """Whether it could take a batch and there is nothing for one."""
+        room = self.credit.room_bytes(limits.min_batch_bytes)
+        return room > 0 and self._ready_bytes() == 0
+
+    def reclaim_if_silent(self, now_ns: int, lease_ns: int) -> int:
+        """Give what it has to the others, if nothing was heard of it for that long; records."""
+        if now_ns - self._heard_ns <= lease_ns:
+            return 0
+        return self._group.reclaim(self._number)
 
     def leave(self) -> None:
         """The client is gone; what it has goes to the others."""
@@ -109,6 +123,8 @@ class Member:
             experiences=filling.experiences,
             redelivered_records=filling.redelivered_records,
         )
+        if self.credit.outstanding_bytes == 0:
+            self._heard_ns = now_ns
         self.credit.take(lease.n_bytes)
         message = self._buffer.finish(
             batch_id=lease.batch_id, redelivered=lease.redelivered_records > 0

@@ -5,6 +5,7 @@ in one thread. The heartbeat comes from here as well: where the pump hangs, it s
 """
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -84,12 +85,12 @@ class Pump:
         try:
             yield member
         finally:
-            member.leave()
+            self.hub.leave(member)
             self.wake.set()
 
     def acknowledge(self, member: Member, batch_ids: list[int]) -> None:
         """A client is done with batches; raises what `Member.acknowledge` raises."""
-        leases = member.acknowledge(batch_ids)
+        leases = member.acknowledge(batch_ids, time.monotonic_ns())
         self._slot.add("acknowledged_records", sum(lease.records for lease in leases))
         self._slot.add("acknowledged_experiences", sum(lease.experiences for lease in leases))
         self.wake.set()
@@ -138,6 +139,8 @@ class Pump:
             self._count(*sent)
             return sent[0]
         leased = reader.try_batch(now_ns, self.limits)
+        if leased is None and self.hub.relieve(reader, now_ns, self.limits):
+            leased = reader.try_batch(now_ns, self.limits)
         if leased is None:
             return None
         message, lease = leased

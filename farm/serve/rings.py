@@ -60,6 +60,11 @@ class Ring:
         self._result = np.zeros(kernels.RESULT_WORDS, dtype=np.int64)
         self._garbage_ends: list[int] = []
 
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of the ring is not released."""
+        return 2 * (self.tail.position - self.head.position) >= self.view.capacity
+
     def scan(self, headers: NDArray[np.uint8]) -> tuple[int, bool]:
         """Take in what was published since the last scan.
 

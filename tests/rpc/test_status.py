@@ -1,0 +1,57 @@
+"""Errors and status codes."""
+
+import grpc
+import pytest
+
+from farm import errors
+from farm.rpc.status import error_of, is_transient, status_of
+
+Code = grpc.StatusCode
+
+
+def request_errors(kind=errors.RequestError):
+    for sub in kind.__subclasses__():
+        yield sub
+        yield from request_errors(sub)
+
+
+@pytest.mark.parametrize("kind", list(request_errors()))
+def test_every_refusal_has_a_status_of_its_own(kind):
+    assert status_of(kind("x")) is not Code.INTERNAL
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), errors.FarmError("x"), errors.SegmentError("x")]
+)
+def test_anything_else_is_internal(error):
+    assert status_of(error) is Code.INTERNAL
+
+
+def test_no_answer_is_an_unavailable_farm_and_names_the_address():
+    error = error_of(Code.UNAVAILABLE, "connection refused", "host:1")
+    assert isinstance(error, errors.UnavailableError)
+    assert "host:1" in str(error)
+
+
+def test_a_refusal_carries_status_and_detail():
+    error = error_of(Code.NOT_FOUND, "game 7", "host:1")
+    assert (type(error), error.status, error.detail) == (
+        errors.RejectedError,
+        "NOT_FOUND",
+        "game 7",
+    )
+
+
+@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED])
+def test_a_stream_that_was_cut_is_worth_another_try(code):
+    assert is_transient(code, was_connected=False)
+
+
+def test_a_full_farm_is_worth_another_try_only_for_who_was_in():
+    assert is_transient(Code.RESOURCE_EXHAUSTED, was_connected=True)
+    assert not is_transient(Code.RESOURCE_EXHAUSTED, was_connected=False)
+
+
+@pytest.mark.parametrize("code", [Code.INVALID_ARGUMENT, Code.INTERNAL, Code.UNIMPLEMENTED])
+def test_what_would_fail_again_is_not_tried_again(code):
+    assert not is_transient(code, was_connected=True)
