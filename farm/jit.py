@@ -9,12 +9,14 @@ Compiled code is cached on disk in a folder named by a digest over every file th
 Numba's version and the processor. Numba itself looks only at the file a function stands in, so that
 an edited helper in another file would run stale; here any edit starts a fresh folder.
 
-The folder is `$FARM_CACHE_DIR`, else `$XDG_CACHE_HOME/farm`, else `~/.cache/farm`.
+The folder is in `$FARM_CACHE_DIR`, else `$XDG_CACHE_HOME/farm`, else `~/.cache/farm`, else, where
+that cannot be made, in the system's folder for temporary files.
 """
 
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -37,6 +39,8 @@ _OPTIONS = {
     "_nrt": False,
     "no_cfunc_wrapper": True,
 }
+
+_EXPLICIT = "FARM_CACHE_DIR"
 
 KEPT_CACHES = 4
 """Digest folders kept; the least recently used beyond these are removed."""
@@ -147,7 +151,7 @@ class _PartCompiler(CompilerBase):
 
 
 def _cache_root() -> Path:
-    explicit = os.environ.get("FARM_CACHE_DIR")
+    explicit = os.environ.get(_EXPLICIT)
     if explicit:
         return Path(explicit)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -167,5 +171,16 @@ def _digest() -> str:
     return digest.hexdigest()
 
 
-cast("Any", numba.config).CACHE_DIR = str(cache_dir())
-cache_dir().mkdir(parents=True, exist_ok=True)
+def _prepare() -> None:
+    """Make the folder and point Numba to it, wherever it can be made."""
+    try:
+        cache_dir().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        # A service account without a home: what is compiled is worth keeping until a reboot.
+        os.environ[_EXPLICIT] = str(Path(tempfile.gettempdir()) / f"farm-cache-{os.getuid()}")
+        cache_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
+    config: Any = numba.config
+    config.CACHE_DIR = str(cache_dir())
+
+
+_prepare()

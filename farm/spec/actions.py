@@ -38,7 +38,9 @@ def decode_action(action: int) -> tuple[int, int, int]:
     return action // ACTIONS_PER_CELL, action % ACTIONS_PER_CELL // 2, action % 2
 
 
-def legal_mask(tile: NDArray[np.uint8], army: NDArray[np.uint16], n_allies: int) -> NDArray[np.bool]:
+def legal_mask(
+    tile: NDArray[np.uint8], army: NDArray[np.uint16], n_allies: int
+) -> NDArray[np.bool]:
     """Which actions the rules would carry out, from the observation alone.
 
     A move is legal from an own cell with army above 1 onto any neighbour that is no mountain, and
@@ -58,7 +60,7 @@ def legal_mask(tile: NDArray[np.uint8], army: NDArray[np.uint16], n_allies: int)
     mine = owner == tiles.SELF
     strong = mine & (army > 1)
     open_ground = (tile >> tiles.OWNER_BITS) != tiles.MOUNTAIN
-    allied = (owner > tiles.SELF) & (owner <= tiles.SELF + n_allies)
+    allied = open_ground & (owner > tiles.SELF) & (owner <= tiles.SELF + n_allies)
     weak = mine & (army == 1)
 
     mask: NDArray[np.bool] = np.zeros((*batch, n_actions(height * width)), dtype=np.bool_)

@@ -9,6 +9,6 @@ MAX_CELLS = MAX_SIDE * MAX_SIDE
 MAX_STEPS = 256
 """Steps of the longest trajectory that may be configured."""
 MAX_ARMY_SEEN = 65535
-"""Armies above this are shown as this in an observation (uint16); the game itself goes on exactly."""
+"""Armies above this are shown as this in an observation (uint16); the game goes on exactly."""
 TICKS_PER_TURN = 2
 TICKS_PER_ROUND = 50

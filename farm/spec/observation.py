@@ -8,8 +8,8 @@
     + 6s            alive        uint8[seats]      scoreboard: 1 while the player lives
     (padded to a multiple of 4)
 
-`n` is height * width, `s` the number of seats; little-endian; cells row-major. Scoreboard rows are in
-the order of the owner codes: the observing seat first, its teammates, its enemies.
+`n` is height * width, `s` the number of seats; little-endian; cells row-major. Scoreboard rows are
+in the order of the owner codes: the observing seat first, its teammates, its enemies.
 """
 
 import numpy as np

@@ -5,9 +5,9 @@ Compiled into kernels (farm.jit).
 The payload is one LZ4 block (the raw block format, no frame). Decompressed it is, for T steps:
 
     offset             field      type           meaning
-    0                  frames     frame[T + 1]   observations (observation.py); frame k + 1 follows step k
+    0                  frames     frame[T + 1]   observations; frame k + 1 is after step k
     (T + 1) * frame    reward     float32[T]
-    + 4T               log_prob   float32[T]     of the action under the policy that took it
+    + 4T               log_prob   float32[T]     natural, of the action under its policy
     + 8T               action     uint16[T]      action index (actions.py)
 
 Everything is little-endian. The last frame is the true final observation, also when the game ended.
@@ -75,7 +75,7 @@ RECORD_HEADER = np.dtype(
         ("truncated", "u1"),
     ]
 )
-"""64 bytes in front of the wire form in a ring: what filters and statistics need, at fixed offsets."""
+"""64 bytes in front of the wire form in a ring: what filters and statistics need."""
 
 
 def policy_hash(name: str) -> int:
