@@ -137,7 +137,7 @@ def wait_until(condition, *, timeout_s=DEADLINE_S, what="the condition"):
     return value
 
 
-@pytest.fixture(name="wait_until")
+@pytest.fixture(name="wait_until", scope="session")
 def wait_until_fixture():
     return wait_until
 
@@ -151,6 +151,6 @@ def is_alive(pid):
     return state != "Z"
 
 
-@pytest.fixture(name="is_alive")
+@pytest.fixture(name="is_alive", scope="session")
 def is_alive_fixture():
     return is_alive

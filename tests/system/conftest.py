@@ -1,19 +1,27 @@
 """Whole farms, started as a user starts them."""
 
+import socket
+
 import pytest
 
 FIRST_START_S = 540.0
 """Compiling every kernel on a slow, busy machine; a warm start takes seconds."""
 
 
+def free_address():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
 def _farm_up(start, instance):
     def start_farm(*overrides, options=(), ready=True, **more):
         """A farm on a free port; `.address` once it serves, `.lines` are its log lines."""
-        own = [f"instance={instance}", "serve.address=127.0.0.1:0", "telemetry.format=json"]
+        address = free_address()
+        own = [f"instance={instance}", f"serve.address={address}", "telemetry.format=json"]
         farm = start(["-m", "farm.cli.main", "up", *options, *own, *overrides], **more)
+        farm.address = address
         if ready:
-            line = farm.wait_for("farm_ready", timeout_s=FIRST_START_S)
-            farm.address = line["address"]
+            farm.wait_for("farm_ready", timeout_s=FIRST_START_S)
         return farm
 
     return start_farm
