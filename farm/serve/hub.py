@@ -76,10 +76,10 @@ class Hub:
         """
         if len(self.members) == 1 or not any(ring.is_half_full for ring in self.rings):
             return False
-        if not member.is_hungry(limits):
+        if member.is_silent(now_ns, limits) or not member.is_hungry(limits):
             return False
-        others = self.members - {member}
-        return sum(other.reclaim_if_silent(now_ns, limits.lease_ns) for other in others) > 0
+        silent = [other for other in self.members if other.is_silent(now_ns, limits)]
+        return sum(other.reclaim() for other in silent) > 0
 
     def open_stream(self, wanted: RecordFilter) -> Stream:
         """An observer comes."""

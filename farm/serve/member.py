@@ -75,10 +75,12 @@ class Member:
         room = self.credit.room_bytes(limits.min_batch_bytes)
         return room > 0 and self._ready_bytes() == 0
 
-    def reclaim_if_silent(self, now_ns: int, lease_ns: int) -> int:
-        """Give what it has to the others, if nothing was heard of it for that long; records."""
-        if now_ns - self._heard_ns <= lease_ns:
-            return 0
+    def is_silent(self, now_ns: int, limits: Limits) -> bool:
+        """Whether it has had something for `serve.lease_s` and acknowledged nothing meanwhile."""
+        return self.credit.outstanding_bytes > 0 and now_ns - self._heard_ns > limits.lease_ns
+
+    def reclaim(self) -> int:
+        """Give what it has to the others, though it stays; how many records."""
         return self._group.reclaim(self._number)
 
     def leave(self) -> None:

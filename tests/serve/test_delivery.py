@@ -1,0 +1,455 @@
+"""Who gets what, over real sockets: leases, redelivery, streams beside the group, slow clients."""
+
+import contextlib
+import os
+import threading
+import time
+from contextlib import contextmanager
+
+import grpc
+import numpy as np
+import pytest
+from handmade import Spec, entry, header, message, record
+
+from farm.client import NO_RETRY, Client
+from farm.rpc import names
+from farm.rpc.v1 import experience_pb2
+from farm.shm.ring import load_head, park
+
+Batch = experience_pb2.ExperienceBatch
+Request = experience_pb2.SubscribeRequest
+Code = grpc.StatusCode
+TIMEOUT_S = 30.0
+OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def entry_bytes(spec=None):
+    return len(entry(spec or Spec()))
+
+
+class Raw:
+    """A subscriber by hand: acknowledges what the test says."""
+
+    def __init__(self, channel, credit_bytes=0):
+        self._requests = []
+        self._arrived = threading.Condition()
+        opening = experience_pb2.SubscribeOpen(credit_bytes=credit_bytes)
+        self._send(Request(open=opening))
+        call = channel.stream_stream(names.method_path(names.SUBSCRIBE))
+        self.call = call(self._outgoing(), timeout=TIMEOUT_S)
+        assert self.read().HasField("started")
+
+    def _outgoing(self):
+        while True:
+            with self._arrived:
+                self._arrived.wait_for(lambda: self._requests, TIMEOUT_S)
+                request = self._requests.pop(0) if self._requests else None
+            if request is None:
+                return
+            yield request.SerializeToString()
+
+    def _send(self, request):
+        with self._arrived:
+            self._requests.append(request)
+            self._arrived.notify()
+
+    def read(self):
+        return Batch.FromString(next(self.call))
+
+    def ack(self, *batch_ids):
+        self._send(Request(ack=experience_pb2.Ack(batch_ids=batch_ids)))
+
+    def vanish(self):
+        self.call.cancel()
+        self._send(None)
+
+
+@contextmanager
+def subscriber(serving, credit_bytes=0):
+    with grpc.insecure_channel(serving.address) as channel:
+        raw = Raw(channel, credit_bytes)
+        yield raw
+        raw.vanish()
+
+
+def sequences(batch):
+    return [trajectory.sequence for trajectory in batch.trajectories]
+
+
+def head(serving, worker=0):
+    return load_head(serving.rings[worker].segment.mem)
+
+
+def tail(serving, worker=0):
+    return int(serving.rings[worker].producer.cursor[1])
+
+
+def test_a_ring_is_released_by_the_acknowledgement_and_not_before(serve):
+    serving = serve()
+    with subscriber(serving) as member:
+        serving.ring.write(*[Spec()] * 3)
+        batch = member.read()
+        serving.wait(lambda: serving.counter("served_records") == 3)
+        assert head(serving) == 0
+        member.ack(batch.batch_id)
+        serving.wait(lambda: head(serving) == tail(serving), "the release")
+        assert serving.counter("acknowledged_records") == 3
+        assert serving.counter("acknowledged_experiences") == 12
+
+
+def test_batches_are_numbered_and_can_be_acknowledged_in_any_order(serve):
+    serving = serve()
+    with subscriber(serving) as member:
+        batches = []
+        for _ in range(3):
+            serving.ring.write(Spec())
+            batches.append(member.read())
+        assert [batch.batch_id for batch in batches] == [1, 2, 3]
+        member.ack(3, 1)
+        serving.wait(lambda: 0 < head(serving) < tail(serving), "the first one's release")
+        member.ack(2)
+        serving.wait(lambda: head(serving) == tail(serving))
+
+
+def test_an_acknowledgement_given_twice_ends_the_stream(serve):
+    serving = serve()
+    with subscriber(serving) as member:
+        serving.ring.write(Spec())
+        batch = member.read()
+        member.ack(batch.batch_id, batch.batch_id)
+        with pytest.raises(grpc.RpcError) as caught:
+            member.read()
+        assert caught.value.code() is Code.INVALID_ARGUMENT
+        assert "acknowledged before" in caught.value.details()
+
+
+def test_what_a_vanished_member_had_comes_back_first_and_says_so(serve):
+    serving = serve()
+    with subscriber(serving) as gone:
+        serving.ring.write(*[Spec()] * 4)
+        assert not gone.read().redelivered
+    serving.wait(lambda: not serving.counter("streams"))
+    serving.ring.write(*[Spec()] * 2)
+    with subscriber(serving) as heir:
+        batch = heir.read()
+        assert sequences(batch) == [0, 1, 2, 3, 4, 5]
+        assert batch.redelivered
+        heir.ack(batch.batch_id)
+        serving.wait(lambda: head(serving) == tail(serving))
+    assert serving.counter("redelivered_records") == 4
+
+
+def test_members_share_the_records_and_none_is_lost(serve):
+    serving = serve(n_rings=2, max_batch_bytes=4 * entry_bytes())
+    n = 300
+    seen = []
+    lock = threading.Lock()
+
+    def take():
+        with Client(serving.address, retry=NO_RETRY) as client:
+            for trajectory in client.subscribe():
+                with lock:
+                    seen.append((trajectory.worker, trajectory.sequence))
+                    if len(seen) >= 2 * n:
+                        return
+
+    takers = [threading.Thread(target=take, daemon=True) for _ in range(3)]
+    for taker in takers:
+        taker.start()
+    serving.wait(lambda: serving.counter("subscriptions") == 3)
+    for ring in serving.rings:
+        ring.write(*[Spec()] * n)
+    serving.wait(lambda: len(seen) >= 2 * n, "everything")
+    assert sorted(set(seen)) == [(worker, k) for worker in range(2) for k in range(n)]
+    serving.stop_service()
+    assert serving.counter("served_records") >= 2 * n
+
+
+def test_unacknowledged_bytes_stay_within_the_credit(serve):
+    serving = serve()
+    size = entry_bytes()
+    with subscriber(serving, credit_bytes=10 * size) as member:
+        serving.ring.write(*[Spec()] * 200)
+        out, batches = 0, []
+        while out + 10 * size // 4 <= 10 * size:
+            batch = member.read()
+            out += sum(t.ByteSize() for t in batch.trajectories)
+            batches.append(batch.batch_id)
+            assert out <= 10 * size
+        served = serving.counter("served_records")
+        assert served <= 10
+        member.ack(*batches)
+        assert member.read().batch_id == batches[-1] + 1
+
+
+def test_a_message_is_no_larger_than_asked_unless_one_trajectory_is(serve):
+    size = entry_bytes()
+    serving = serve(max_batch_bytes=3 * size, min_batch_bytes=size)
+    large = Spec(height=20, width=20, n_steps=60)
+    assert entry_bytes(large) > 3 * size
+    with subscriber(serving, credit_bytes=2 * size) as member:
+        serving.ring.write(Spec(), Spec(), large, Spec())
+        taken = []
+        while len(taken) < 4:
+            batch = member.read()
+            n_bytes = sum(t.ByteSize() for t in batch.trajectories)
+            assert n_bytes <= 3 * size or sequences(batch) == [2]
+            taken += sequences(batch)
+            member.ack(batch.batch_id)
+        assert taken == [0, 1, 2, 3]
+
+
+def test_a_few_records_go_out_after_the_longest_wait(serve):
+    serving = serve(max_batch_wait_ms=50.0)
+    with subscriber(serving) as member:
+        start_s = time.monotonic()
+        serving.ring.write(Spec())
+        assert sequences(member.read()) == [0]
+        assert 0.04 < time.monotonic() - start_s < 5
+
+
+def test_a_batch_that_is_large_enough_does_not_wait(serve):
+    serving = serve(max_batch_wait_ms=10_000.0, min_batch_bytes=5 * entry_bytes())
+    with subscriber(serving) as member:
+        serving.ring.write(*[Spec()] * 20)
+        start_s = time.monotonic()
+        assert sequences(member.read()) == list(range(20))
+        assert time.monotonic() - start_s < 5
+
+
+def test_a_parked_worker_is_woken_by_the_release(serve):
+    serving = serve(capacity_bytes=1 << 16)
+    ring = serving.ring
+    while ring.write(Spec()):
+        pass
+    assert park(ring.segment.mem, ring.producer.cursor, 1 << 15)
+    assert not serving.space_bells[0].wait(0)
+    with Client(serving.address, retry=NO_RETRY) as client:
+        taken = client.subscribe()
+        for _ in range(ring.n_written):
+            next(taken)
+        taken.acknowledge()
+        assert serving.space_bells[0].wait(TIMEOUT_S)
+
+
+def test_without_subscribers_streams_move_the_rings_and_get_the_backlog(serve):
+    serving = serve()
+    serving.ring.write(*[Spec()] * 3)
+    with Client(serving.address, retry=NO_RETRY) as client:
+        stream = client.stream()
+        assert [next(stream).sequence for _ in range(3)] == [0, 1, 2]
+        serving.wait(lambda: head(serving) == tail(serving), "the ring to follow the stream")
+
+
+def test_without_any_reader_the_rings_stay(serve):
+    serving = serve()
+    serving.ring.write(*[Spec()] * 3)
+    with Client(serving.address) as client:
+        serving.wait(lambda: client.stats().total.trajectories == 3)
+    assert head(serving) == 0
+
+
+def test_a_stream_beside_a_group_watches_and_takes_nothing(serve):
+    serving = serve()
+    with subscriber(serving) as member, Client(serving.address, retry=NO_RETRY) as client:
+        serving.ring.write(*[Spec()] * 2)
+        member.read()
+        stream = client.stream()
+        threading.Thread(target=write_until, args=(serving, stream, 3), daemon=True).start()
+        watched = next(stream)
+        assert watched.sequence >= 2  # it begins at the newest
+        assert head(serving) == 0  # and holds or moves nothing
+        assert sequences(member.read())[0] == 2
+
+
+def write_until(serving, stream, n):
+    """Write, once the stream is open."""
+    serving.wait(lambda: stream.received.connections or serving.counter("streams") == 2)
+    serving.ring.write(*[Spec()] * n)
+
+
+def test_a_group_holds_the_rings_while_all_its_members_are_gone(serve):
+    serving = serve()
+    with subscriber(serving) as member:
+        serving.ring.write(Spec())
+        member.ack(member.read().batch_id)
+        serving.wait(lambda: head(serving) == tail(serving))
+    held = head(serving)
+    serving.ring.write(*[Spec()] * 5)
+    with Client(serving.address, retry=NO_RETRY) as client:
+        serving.wait(lambda: client.stats().total.trajectories == 6)
+        stream = client.stream()
+        serving.wait(lambda: opened(serving, stream))
+        serving.ring.write(Spec())
+        assert next(stream).sequence >= 1
+        assert head(serving) == held
+        assert next(client.subscribe()).sequence == 1
+
+
+def opened(serving, stream):
+    """Whether the stream is open at the service; reading it once opens it."""
+    if not stream.received.connections:
+        stream._receive()
+    return serving.counter("streams") == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"seats": [1]}, [1, 3, 5, 7]),
+        ({"game_ids": [2]}, [4, 5]),
+        ({"min_turn": 10}, [4, 5, 6, 7]),
+        ({"policies": ["learner"]}, [0, 2, 4, 6]),
+        ({"policies": ["learner"], "game_ids": [0, 3]}, [0, 6]),
+        ({"game_ids": [99]}, []),
+    ],
+)
+def test_a_stream_gets_what_its_filter_names(serve, wanted, expected):
+    serving = serve()
+    specs = [
+        Spec(game_id=k // 2, seat=k % 2, first_tick=4 * k, policy=("learner", "random")[k % 2])
+        for k in range(8)
+    ]
+    with Client(serving.address, retry=NO_RETRY) as client:
+        stream = client.stream(**wanted)
+        serving.wait(lambda: opened(serving, stream))
+        serving.ring.write(*specs)
+        serving.wait(lambda: head(serving) == tail(serving), "the stream to pass everything")
+        got = []
+        while len(got) < len(expected):
+            got.append(next(stream).sequence)
+        assert got == expected
+        assert serving.counter("served_records") == len(expected)
+
+
+def bulky(n_bytes):
+    """A record of about this size, made at once: nobody but a client looks into its payload."""
+    made = message(Spec(), payload=os.urandom(n_bytes))
+    return header(Spec(), np.zeros(1)).tobytes() + Batch(trajectories=[made]).SerializeToString()
+
+
+def open_stream(channel):
+    call = channel.unary_stream(names.method_path(names.STREAM_EXPERIENCES))
+    stream = call(b"", timeout=TIMEOUT_S)
+    assert Batch.FromString(next(stream)).HasField("started")
+    return stream
+
+
+def test_a_slow_stream_skips_what_the_fast_one_took_and_is_told_how_much(serve):
+    serving = serve(capacity_bytes=1 << 20)
+    payload = bulky(100_000)
+    with (
+        grpc.insecure_channel(serving.address) as channel,
+        grpc.insecure_channel(serving.address, OWN_CONNECTION) as other,
+    ):
+        slow, fast = open_stream(channel), open_stream(other)
+        reader = threading.Thread(target=read_to_end, args=(fast,), daemon=True)
+        reader.start()
+        while not serving.counter("skipped_records"):
+            if not serving.ring.write_bytes(payload):
+                time.sleep(0.001)
+        fast.cancel()
+        reader.join(TIMEOUT_S)
+        serving.wait(lambda: serving.counter("streams") == 1)
+        serving.wait(lambda: serving.ring.write_bytes(record(Spec(game_id=99))), "room")
+        skipped, seen, is_last = 0, 0, False
+        while not is_last:
+            batch = Batch.FromString(next(slow))
+            skipped += batch.skipped
+            seen += len(batch.trajectories)
+            is_last = any(trajectory.game_id == 99 for trajectory in batch.trajectories)
+        assert skipped > 0
+        assert seen + skipped == serving.ring.n_written
+
+
+def read_to_end(call):
+    with contextlib.suppress(grpc.RpcError):
+        for _ in call:
+            pass
+
+
+def test_a_member_with_a_full_credit_that_stays_silent_is_cut_off(serve):
+    serving = serve(client_timeout_s=0.3)
+    with subscriber(serving, credit_bytes=entry_bytes()) as silent:
+        serving.ring.write(*[Spec()] * 4)
+        silent.read()
+        with pytest.raises(grpc.RpcError) as caught:
+            silent.read()
+        assert caught.value.code() is Code.DEADLINE_EXCEEDED
+        assert "none acknowledged" in caught.value.details()
+    with subscriber(serving) as heir:
+        assert sequences(heir.read()) == [0, 1, 2, 3]
+
+
+def test_a_client_that_reads_nothing_is_cut_off_though_it_has_credit(serve):
+    serving = serve(capacity_bytes=1 << 26, client_timeout_s=0.5, credit_bytes=1 << 28)
+    payload = bulky(1_000_000)
+    with subscriber(serving) as stuck:
+        while serving.ring.write_bytes(payload):
+            pass
+        serving.wait(lambda: serving.counter("rpc_errors") == 1, "the cut")
+        with pytest.raises(grpc.RpcError) as caught:
+            for _ in stuck.call:
+                pass
+        assert caught.value.code() is Code.DEADLINE_EXCEEDED
+
+
+def test_a_silent_member_does_not_starve_the_others(serve):
+    serving = serve(capacity_bytes=1 << 16, lease_s=0.05)
+    n = 1_500  # several rings full: with the silent one's part in the way all would stand still
+    with subscriber(serving, credit_bytes=8 * entry_bytes()) as silent:
+        serving.ring.write(*[Spec()] * 8)
+        assert sequences(silent.read())[0] == 0
+        with subscriber(serving) as lively:
+            writer = threading.Thread(target=write_all, args=(serving, n), daemon=True)
+            writer.start()
+            seen = set()
+            while len(seen) < n + 8:
+                batch = lively.read()
+                seen |= set(sequences(batch))
+                lively.ack(batch.batch_id)
+            writer.join(TIMEOUT_S)
+            serving.wait(lambda: head(serving) == tail(serving), "everything acknowledged")
+
+
+def write_all(serving, n):
+    while n:
+        n -= serving.ring.write(*[Spec()] * n)
+        time.sleep(0.001)
+
+
+def test_a_late_acknowledgement_of_a_lost_batch_changes_nothing(serve):
+    serving = serve(capacity_bytes=1 << 16, lease_s=0.05)
+    while serving.ring.write(Spec()):
+        pass
+    with subscriber(serving) as silent:
+        lost = silent.read()
+        with subscriber(serving) as other:
+            again = other.read()
+            assert again.redelivered
+            assert sequences(again) == sequences(lost)
+            silent.ack(lost.batch_id)
+            other.ack(again.batch_id)
+            serving.wait(lambda: head(serving) > 0)
+            assert serving.counter("acknowledged_records") == len(again.trajectories)
+
+
+def test_a_replaced_service_goes_on_where_the_rings_stand(serve):
+    serving = serve()
+    with subscriber(serving) as member:
+        serving.ring.write(*[Spec()] * 3)
+        member.ack(member.read().batch_id)
+        serving.ring.write(*[Spec()] * 3)
+        assert sequences(member.read()) == [3, 4, 5]
+        serving.wait(lambda: serving.counter("acknowledged_records") == 3)
+    serving.stop_service()
+    serving.start()
+    with Client(serving.address, retry=NO_RETRY) as client:
+        serving.wait(lambda: client.stats().total.trajectories == 3)
+        stream = client.stream()  # the group of before still holds the rings
+        serving.wait(lambda: opened(serving, stream))
+        assert head(serving) < tail(serving)
+    with subscriber(serving) as member:
+        assert sequences(member.read()) == [3, 4, 5]
