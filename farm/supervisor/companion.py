@@ -9,7 +9,8 @@ import signal
 from farm.errors import EXIT_INTERNAL, EXIT_OK
 from farm.supervisor.spawn import Process
 
-_ASKED = (-signal.SIGINT, -signal.SIGTERM)
+_ASKED = (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Ends that were asked for; the second half is how a program reports the first itself."""
 
 
 class Companion:
@@ -38,6 +39,7 @@ class Companion:
         """Ask it to end; later calls kill it once it has taken too long."""
         if self._asked_ns is None:
             self._asked_ns = now_ns
-            self.process.send(signal.SIGTERM)
+            # As Ctrl-C would, so that it ends with its summary.
+            self.process.send(signal.SIGINT)
         elif now_ns - self._asked_ns > self._abort_ns:
             self.process.send(signal.SIGKILL)

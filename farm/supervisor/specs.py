@@ -17,7 +17,8 @@ FIRST_ROLLOUT_SLOT = 2
 MAX_ROLLOUTS = 64
 """Rollout workers take slots 2 to 65; the rest of the control block is free for later roles."""
 
-WARM_UP_STAGE, EXPERIENCES_STAGE, ROLLOUT_STAGE = range(3)
+# The experiences service compiles kernels of its own, on another core than the warm-up.
+EXPERIENCES_STAGE, WARM_UP_STAGE, ROLLOUT_STAGE = range(3)
 
 
 class Kind(StrEnum):

@@ -1,5 +1,7 @@
+import msgspec
 import pytest
 
+from farm.config.schema import WorkerConfig
 from farm.shm.control import MAX_CHILDREN
 from farm.supervisor.specs import (
     MAX_ROLLOUTS,
@@ -47,3 +49,9 @@ def test_stop_order_is_start_order_backwards():
 
 def test_nothing_has_no_last_stage():
     assert last_stage([]) == []
+
+
+def test_there_is_a_slot_for_every_worker_that_the_config_allows():
+    assert msgspec.convert({"count": MAX_ROLLOUTS}, WorkerConfig).count == MAX_ROLLOUTS
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"count": MAX_ROLLOUTS + 1}, WorkerConfig)
