@@ -120,12 +120,15 @@ def test_the_farm_ends_when_its_companion_does_and_with_its_exit_code(mini_farm,
     assert farm.events("child_exited", phase="draining", reason="exit code 0")
 
 
-def test_the_companion_goes_last(mini_farm, child):
-    says = (
-        "import signal,sys; signal.signal(15, lambda *_: sys.exit(print('gone'))); signal.pause()"
-    )
-    farm = mini_farm(child("a"), companion=f"print('here', flush=True); {says}")
-    farm.wait_for("farm_ready")
+def test_the_companion_goes_last_and_as_by_ctrl_c(mini_farm, child):
+    code = """if True:
+        import json, signal, sys
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(print("gone")))
+        print(json.dumps({"event": "here"}), flush=True)
+        signal.pause()
+    """
+    farm = mini_farm(child("a"), companion=code)
+    farm.wait_for("here")
     assert farm.stop() == 0
     exited = next(n for n, text in enumerate(farm.text) if "child_exited" in text)
     assert farm.text.index("gone") > exited
