@@ -7,7 +7,7 @@ scoreboard, which `write_scores` fills in at the end of a tick.
 
 Fog is never recomputed: what a frame says of a cell out of sight was written when the cell was last
 lost from sight (or at the start). A general that becomes a city out of a seat's sight therefore
-stays hidden from it until the seat sees it, as the rules have it.
+stays hidden from it; `secret` remembers it, for a cell that is in sight only within a tick.
 """
 
 import numpy as np
@@ -109,11 +109,14 @@ def tile_code(game: Game, seat: int, cell: int) -> int:
 
 
 @inline
-def fog_tile(game: Game, cell: int) -> int:
-    """Tile code of a cell out of sight, by its terrain."""
+def fog_tile(game: Game, side: int, cell: int) -> int:
+    """Tile code of a cell out of a side's sight."""
     terrain = int64(game.terrain[cell])
-    if terrain in (tiles.MOUNTAIN, tiles.CITY):
+    if terrain == tiles.MOUNTAIN:
         return _FOG_OBSTACLE
+    if terrain == tiles.CITY:
+        unknown = game.secret[side, cell >> 6] & bit_of(cell)
+        return _FOG_PLAIN if unknown else _FOG_OBSTACLE
     if terrain == tiles.SWAMP:
         return _FOG_SWAMP
     return _FOG_PLAIN
@@ -211,5 +214,5 @@ def _hide(game: Game, side: int, cell: int) -> None:
     while seats:
         seat = lowest(seats)
         show_army(game, seat, cell, 0)
-        show_tile(game, seat, cell, fog_tile(game, cell))
+        show_tile(game, seat, cell, fog_tile(game, side, cell))
         seats &= seats - np.uint64(1)

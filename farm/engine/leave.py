@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from farm.engine.bits import ONE, int64, lowest
+from farm.engine.bits import ONE, bit_of, int64, lowest, popcount
 from farm.engine.cells import show_cell, take_cell
 from farm.engine.rules import (
     GENERAL_BECOMES_CITY,
@@ -16,9 +16,11 @@ from farm.engine.state import (
     FALLEN,
     LAST_MOVE,
     LEFT,
+    N_SIDES,
     NEUTRAL_OWNER,
     NEVER,
     OUTCOME,
+    SECRETS,
     TERMINATED,
     TICK,
     WINNER,
@@ -119,7 +121,7 @@ def build_cities(game: Game) -> None:
     never seen as a city.
 
     Writes:
-        game.terrain, game.fallen, game.status, frames.
+        game.terrain, game.fallen, game.secret, game.status, frames.
     """
     for player in range(game.n_seats):
         cell = int64(game.fallen[player])
@@ -127,7 +129,26 @@ def build_cities(game: Game) -> None:
             game.terrain[cell] = tiles.CITY
             game.fallen[player] = NEVER
             show_cell(game, cell)
+            for side in range(game.status[N_SIDES]):
+                if not game.seen[side, cell >> 6] & bit_of(cell):
+                    game.secret[side, cell >> 6] |= bit_of(cell)
+                    game.status[SECRETS] += 1
     game.status[FALLEN] = 0
+
+
+@kernel
+def discover(game: Game) -> None:
+    """Note which cities that were generals have come into a side's sight by the end of a tick.
+
+    Writes:
+        game.secret, game.status.
+    """
+    left = 0
+    for side in range(game.status[N_SIDES]):
+        for word in range(game.n_words):
+            game.secret[side, word] &= ~game.seen[side, word]
+            left += popcount(game.secret[side, word])
+    game.status[SECRETS] = left
 
 
 @kernel

@@ -77,7 +77,8 @@ def settings(
         rules: int32[N_RULES]; the official ones by default.
 
     Raises:
-        ValueError: a number is out of its bounds, or `teams` has another length than seats.
+        ValueError: a number is out of its bounds, or `teams` has another length than there are
+            seats, or puts all of them on one side.
     """
     if not (MIN_SIDE <= height <= MAX_SIDE and MIN_SIDE <= width <= MAX_SIDE):
         raise ValueError(f"board {height}x{width}: sides are {MIN_SIDE} to {MAX_SIDE} cells")
@@ -85,6 +86,8 @@ def settings(
         raise ValueError(f"{n_seats} seats: a game has {MIN_SEATS} to {MAX_SEATS}")
     if teams is not None and len(teams) != n_seats:
         raise ValueError(f"{len(teams)} teams for {n_seats} seats")
+    if teams is not None and len(set(teams)) == 1:
+        raise ValueError("all seats are in one team: a game has at least two sides")
     if not (0 <= mountains <= 1 and 0 <= cities <= MAX_CELLS and max_ticks >= 0):
         raise ValueError(f"mountains {mountains}, cities {cities}, max_ticks {max_ticks}")
     numbers = (height, width, n_seats, round(mountains * 1000), cities, max_ticks)
@@ -155,6 +158,7 @@ def _clear_board(game: Game) -> None:
     game.seen_by[:] = 0
     game.sight[:] = 0
     game.seen[:] = ZERO
+    game.secret[:] = ZERO
     game.mine[:] = ZERO
     game.movable[:] = ZERO
     game.single[:] = ZERO
@@ -234,7 +238,7 @@ def open_game(game: Game) -> None:
             game.terrain[game.general[seat]] = tiles.GENERAL
     _draw_bitmaps(game)
     for cell in range(game.n_cells):
-        fog = fog_tile(game, cell)
+        fog = fog_tile(game, 0, cell)
         for seat in range(game.n_seats):
             game.frames[seat, 2 * game.n_cells + cell] = fog
     for seat in range(game.n_seats):

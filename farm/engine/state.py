@@ -38,7 +38,9 @@ DEATHS: Final = 5
 FALLEN: Final = 6
 """Generals' cells that become cities at the end of this tick."""
 N_SIDES: Final = 7
-N_STATUS: Final = 8
+SECRETS: Final = 8
+"""Bits set in `secret`."""
+N_STATUS: Final = 9
 
 PLAYING: Final = 0
 TERMINATED: Final = 1
@@ -86,6 +88,8 @@ class Games(NamedTuple):
     """uint8[G, S, C]: cells of a side within the 3x3 around a cell; rows are sides."""
     seen: NDArray[np.uint64]
     """uint64[G, S, W]: cells in sight of a side; rows are sides."""
+    secret: NDArray[np.uint64]
+    """uint64[G, S, W]: cities that were generals and that a side has not seen since; rows are sides."""
     mine: NDArray[np.uint64]
     """uint64[G, S, W]: cells of a seat."""
     movable: NDArray[np.uint64]
@@ -157,6 +161,7 @@ class Game(NamedTuple):
     seen_by: NDArray[np.uint16]
     sight: NDArray[np.uint8]
     seen: NDArray[np.uint64]
+    secret: NDArray[np.uint64]
     mine: NDArray[np.uint64]
     movable: NDArray[np.uint64]
     single: NDArray[np.uint64]
@@ -216,6 +221,7 @@ def allocate(n_games: int, n_cells: int, n_seats: int) -> Games:
         seen_by=np.zeros(per_cell, np.uint16),
         sight=np.zeros((n_games, n_seats, n_cells), np.uint8),
         seen=np.zeros(bitmaps, np.uint64),
+        secret=np.zeros(bitmaps, np.uint64),
         mine=np.zeros(bitmaps, np.uint64),
         movable=np.zeros(bitmaps, np.uint64),
         single=np.zeros(bitmaps, np.uint64),
@@ -265,6 +271,7 @@ def view(games: Games, g: int) -> Game:
         games.seen_by[g],
         games.sight[g],
         games.seen[g],
+        games.secret[g],
         games.mine[g],
         games.movable[g],
         games.single[g],

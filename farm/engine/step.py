@@ -7,7 +7,14 @@ from farm.engine.bits import int64
 from farm.engine.cells import write_scores
 from farm.engine.combat import carry_out
 from farm.engine.growth import grow
-from farm.engine.leave import apply_limits, build_cities, judge, limits_reached, neutralise_due
+from farm.engine.leave import (
+    apply_limits,
+    build_cities,
+    discover,
+    judge,
+    limits_reached,
+    neutralise_due,
+)
 from farm.engine.order import order_moves, select_moves
 from farm.engine.state import (
     DEATHS,
@@ -16,6 +23,7 @@ from farm.engine.state import (
     NEVER,
     OUTCOME,
     PLAYING,
+    SECRETS,
     TICK,
     TRUNCATED,
     Game,
@@ -61,6 +69,8 @@ def finish_tick(game: Game) -> None:
         apply_limits(game, tick)
     if game.status[FALLEN]:
         build_cities(game)
+    if game.status[SECRETS]:
+        discover(game)
     if game.status[DEATHS]:
         judge(game)
     # Only now: a death is stamped with the counter before its tick.

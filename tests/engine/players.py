@@ -1,8 +1,6 @@
-"""The two things a recording can be played on: the oracle, and the kernels."""
+"""The two that a game can be played on alike: the oracle, and the kernels."""
 
-import numpy as np
-import recordings
-from oracle import Oracle, digest
+from engine.oracle import Oracle, Variant, digest
 
 from farm.engine import rules
 from farm.engine.maps.fixed import FixedMap, reset_fixed
@@ -15,72 +13,70 @@ from farm.engine.queues import (
 )
 from farm.engine.state import allocate
 
+BOARD_FIELDS = (
+    "height",
+    "width",
+    "generals",
+    "mountains",
+    "cities",
+    "city_armies",
+    "swamps",
+    "deserts",
+    "neutrals",
+    "neutral_armies",
+    "teams",
+)
+
 
 def rules_of(recording):
+    """The rules that a conformance game was played by."""
     if recording["kind"] == "recorded":
         return rules.of_replay(recording["replay_version"])
     return rules.rules_vector({rules.GENERAL_TRADE: int(recording["general_trade"])})
 
 
-class OraclePlayer:
-    def __init__(self, recording):
-        vector = rules_of(recording)
-        self.game = Oracle(
-            recording["width"],
-            recording["height"],
-            *(recording[name] for name in recordings.MAP_FIELDS),
-            order="official" if vector[rules.ORDER] == rules.ORDER_OFFICIAL else "alternating",
-            trade=bool(vector[rules.GENERAL_TRADE]),
-            city_growth_below=int(vector[rules.CITY_GROWTH_BELOW]),
-            neutralise_after=int(vector[rules.NEUTRALISE_AFTER]),
-        )
-        self.leave = self.game.surrender
-        self.neutralise = self.game.neutralise
-        self.step = self.game.step
-        self.digest = self.game.digest
-
-    def enqueue(self, seat, start, end, half):
-        self.game.queues[seat].append((start, end, half))
+def oracle_player(board, vector):
+    return Oracle(board, Variant.of(vector))
 
 
 class KernelPlayer:
-    """One game in a batch."""
+    """A game in the middle row of a batch whose arrays are larger than it needs."""
 
-    def __init__(self, recording):
-        board = FixedMap(
-            recording["height"],
-            recording["width"],
-            *(recording[name] for name in recordings.MAP_FIELDS),
-        )
-        self.n_cells = board.height * board.width
-        self.n_seats = len(board.generals)
-        self.games = allocate(1, self.n_cells, self.n_seats)
-        self.queues = allocate_queues(1, self.n_seats, 1024)
-        settings = board.settings(rules=rules_of(recording))
-        reset_fixed(self.games, 0, board, settings, seed=0, game_number=0)
+    ROW = 1
+
+    def __init__(self, board, vector, *, spare_cells=70, spare_seats=1):
+        fixed = FixedMap(**{name: board[name] for name in BOARD_FIELDS})
+        self.n_cells = fixed.height * fixed.width
+        self.n_seats = len(fixed.generals)
+        seats = min(self.n_seats + spare_seats, 16)
+        self.games = allocate(3, self.n_cells + spare_cells, seats)
+        self.queues = allocate_queues(3, seats, 1024)
+        self.settings = fixed.settings(rules=vector)
+        reset_fixed(self.games, self.ROW, fixed, self.settings, seed=0, game_number=0)
 
     def enqueue(self, seat, start, end, half):
-        assert try_enqueue(self.queues, 0, seat, (start, end, half))
+        assert try_enqueue(self.queues, self.ROW, seat, (start, end, half))
 
     def leave(self, seat):
-        surrender_player(self.games, 0, seat)
+        surrender_player(self.games, self.ROW, seat)
 
     def neutralise(self, seat):
-        neutralise_player(self.games, 0, seat)
+        neutralise_player(self.games, self.ROW, seat)
 
     def step(self):
-        step_queued(self.games, self.queues, 0)
+        step_queued(self.games, self.queues, self.ROW)
+
+    @property
+    def owner(self):
+        return self.games.owner[self.ROW, : self.n_cells].tolist()
+
+    @property
+    def army(self):
+        return self.games.army[self.ROW, : self.n_cells].tolist()
+
+    @property
+    def generals(self):
+        return self.games.general[self.ROW, : self.n_seats].tolist()
 
     def digest(self):
-        games = self.games
-        return digest(
-            games.owner[0, : self.n_cells].tolist(),
-            games.army[0, : self.n_cells].tolist(),
-            games.general[0, : self.n_seats].tolist(),
-        )
-
-
-def as_array(cells, n_cells):
-    mask = np.zeros(n_cells, bool)
-    mask[list(cells)] = True
-    return mask
+        return digest(self.owner, self.army, self.generals)

@@ -1,21 +1,12 @@
-"""The conformance games: read in place, played tick by tick on whatever plays them."""
+"""The conformance games, read in place: they are never copied into this repository."""
 
 import gzip
 import json
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[2].parent / "shared" / "conformance"
-MAP_FIELDS = (
-    "generals",
-    "mountains",
-    "cities",
-    "city_armies",
-    "swamps",
-    "deserts",
-    "neutrals",
-    "neutral_armies",
-    "teams",
-)
+FOLDER = Path(__file__).parents[2] / "../shared/conformance"
+ABSENT = f"the conformance games are kept outside the repository, in {FOLDER}"
+FILES = ("orders", "recorded")
 
 
 def read_games(name):
@@ -39,22 +30,19 @@ def first_mismatch(recording, player):
 
 
 def _play_orders(recording, player, tick):
-    for seat, start, end, half in recording["orders"][tick]:
-        player.enqueue(seat, start, end, half)
+    for order in recording["orders"][tick]:
+        player.enqueue(*order)
     for seat, when in recording["surrenders"]:
         if when == tick:
             player.leave(seat)
 
 
 def _play_moves(recording, player, tick):
-    for seat, start, end, half, when in recording["moves"]:
+    for *order, when in recording["moves"]:
         if when == tick:
-            player.enqueue(seat, start, end, half)
+            player.enqueue(*order)
     left = set()
     for seat, when in recording["afks"]:
         if when == tick:
-            if seat in left:
-                player.neutralise(seat)
-            else:
-                player.leave(seat)
+            (player.neutralise if seat in left else player.leave)(seat)
         left.add(seat)
