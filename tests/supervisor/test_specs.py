@@ -31,9 +31,9 @@ def test_a_worker_keeps_its_slot_when_the_farm_grows():
     assert large[: len(small)] == small
 
 
-def test_the_warm_up_starts_first_and_is_the_only_task():
+def test_workers_wait_for_the_warm_up_and_the_service_does_not():
     specs = start_order([*children_of(2), warm_up()])
-    assert specs[0] == warm_up()
+    assert [spec.name for spec in specs] == ["experiences", "warm-up", "rollout-0", "rollout-1"]
     assert [spec.name for spec in specs if spec.kind is Kind.TASK] == ["warm-up"]
 
 
