@@ -16,7 +16,7 @@ from farm.telemetry.log import get_logger
 DEADLINE_S = 30.0
 
 
-def farm_config(n_rings=1, **serve):
+def farm_config(n_rings=1, *, start_s=5.0, **serve):
     """A config whose service takes a free port and does not wait long."""
     serve = {"address": "127.0.0.1:0", "max_batch_wait_ms": 5.0, "drain_s": 0.2, **serve}
     tree = {
@@ -24,7 +24,7 @@ def farm_config(n_rings=1, **serve):
         "worker": {"count": n_rings},
         "ring": {},
         "serve": serve,
-        "supervisor": {"start_s": 5.0},
+        "supervisor": {"start_s": start_s},
         "telemetry": {},
         "instance": "test",
         "seed": 7,

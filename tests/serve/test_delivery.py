@@ -344,7 +344,9 @@ def test_a_slow_stream_skips_what_the_fast_one_took_and_is_told_how_much(serve):
         grpc.insecure_channel(serving.address) as channel,
         grpc.insecure_channel(serving.address, OWN_CONNECTION) as other,
     ):
-        slow, fast = open_stream(channel), open_stream(other)
+        slow = open_stream(channel)
+        write_until_full(serving, payload)
+        fast = open_stream(other)
         reader = threading.Thread(target=read_to_end, args=(fast,), daemon=True)
         reader.start()
         while not serving.counter("skipped_records"):
@@ -362,6 +364,14 @@ def test_a_slow_stream_skips_what_the_fast_one_took_and_is_told_how_much(serve):
             is_last = any(trajectory.game_id == 99 for trajectory in batch.trajectories)
         assert skipped > 0
         assert seen + skipped == serving.ring.n_written
+
+
+def write_until_full(serving, payload):
+    """Write until nobody has made room for a while: flow control is full, and then the ring."""
+    n_full = 0
+    while n_full < 50:
+        n_full = 0 if serving.ring.write_bytes(payload) else n_full + 1
+        time.sleep(0.004)
 
 
 def read_to_end(call):
