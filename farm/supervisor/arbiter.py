@@ -269,7 +269,8 @@ class Arbiter:
     def _spawn_missing(self) -> None:
         unfinished = [spec.stage for spec in self._desired.values() if spec.kind is Kind.TASK]
         for spec in self._desired.values():
-            if unfinished and spec.stage > min(unfinished):
+            held_up = unfinished and spec.stage > min(unfinished)
+            if held_up or not self._is_up():
                 break
             child = self._actual.get(spec.name)
             if child is None:
@@ -307,7 +308,8 @@ class Arbiter:
         if self._companion is None:
             self._enter(FarmEvent.ENDED)
         else:
-            self._companion.dismiss(self._now_ns)
+            at_once = self._phase is FarmPhase.KILLING
+            self._companion.dismiss(self._now_ns, at_once=at_once)
 
     def _lost(self, child: WatchedChild) -> bool:
         """Whether even SIGKILL has not ended it: it hangs in the kernel, and we stop waiting."""

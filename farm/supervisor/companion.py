@@ -35,9 +35,11 @@ class Companion:
             return EXIT_OK
         return returncode if returncode >= 0 else EXIT_INTERNAL
 
-    def dismiss(self, now_ns: int) -> None:
-        """Ask it to end; later calls kill it once it has taken too long."""
-        if self._asked_ns is None:
+    def dismiss(self, now_ns: int, *, at_once: bool) -> None:
+        """Ask it to end; kill it if that has taken too long, or at once."""
+        if at_once:
+            self.process.send(signal.SIGKILL)
+        elif self._asked_ns is None:
             self._asked_ns = now_ns
             # As Ctrl-C would, so that it ends with its summary.
             self.process.send(signal.SIGINT)

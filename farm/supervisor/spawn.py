@@ -109,7 +109,12 @@ class Spawner:
             start_new_session=True,
             env=child_environment(os.environ),
         )
-        return ChildProcess(popen)
+        try:
+            return ChildProcess(popen)
+        except OSError:  # no descriptor is left to watch it with
+            popen.kill()
+            popen.wait()
+            raise
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:

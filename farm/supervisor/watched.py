@@ -39,8 +39,6 @@ class Death(Struct, frozen=True):
 
     returncode: int
     """As subprocess has it: a signal is negative."""
-    phase: Phase
-    """Where in its life."""
     reason: str
     """In words, with what the supervisor did about it."""
     asked: bool
@@ -73,7 +71,11 @@ class WatchedChild:
         self._spawned_ns = 0
         self._said_ns = 0
         self._base_log = log
-        slot.assign(spec.name, spec.role, spec.index)
+        if slot.name == spec.name:
+            # It ran before, in this farm: its ring and counters go on, so its generations do.
+            self.generation = slot.generation
+        else:
+            slot.assign(spec.name, spec.role, spec.index)
 
     @property
     def process(self) -> Process | None:
@@ -182,7 +184,7 @@ class WatchedChild:
         self._slot.state = ChildState.STOPPED if asked or done else ChildState.FAILED
         log = self.log.info if asked or done or given_up else self.log.warning
         log("child_exited", reason=reason, phase=str(ended_in), ran_s=self._age_s(now_ns))
-        return Death(returncode, ended_in, reason, asked=asked)
+        return Death(returncode, reason, asked=asked)
 
     def _age_s(self, now_ns: int) -> float:
         return round((now_ns - self._spawned_ns) / NS_PER_S, 3)

@@ -27,7 +27,7 @@ class Reader:
     def __init__(self, address):
         self.generations = set()
         self.end = None
-        # Long enough for a service to be replaced, short enough to notice soon that the farm is gone.
+        # Long enough to replace a service, short enough to notice soon that the farm is gone.
         self._client = Client(address, retry=Retry(ceiling_s=0.2, deadline_s=6.0))
         self._stream = self._client.subscribe()
         self._thread = threading.Thread(target=self._read, daemon=True)
