@@ -94,7 +94,8 @@ class AsyncSubscription:
         if self._call is None:
             return
         if self._session.call.takes_acks:
-            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError, TimeoutError):
+            ended = (grpc.RpcError, _EndedError, asyncio.InvalidStateError, TimeoutError)
+            with contextlib.suppress(*ended):
                 await asyncio.wait_for(self._finish(), CLOSE_S)
         self._drop_call()
 
@@ -131,6 +132,8 @@ class AsyncSubscription:
             message = await self._call.read()
         except grpc.RpcError as error:
             ending = (error.code(), error.details())
+        except _EndedError:
+            ending = (grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
         except asyncio.CancelledError:
             self._drop_call()
             self._inbox.disconnected()
@@ -170,9 +173,15 @@ class AsyncSubscription:
             await self._write(ack)
 
     async def _write(self, message: bytes) -> None:
-        # On a call that has ended, the read that follows says how it ended.
-        with contextlib.suppress(asyncio.InvalidStateError):
+        try:
             await self._call.write(message)
+        except asyncio.InvalidStateError:
+            return  # the call has ended: the read that follows says how
+        except grpc.aio.AioRpcError as error:
+            # It was ending, and grpc.aio puts an error of its own in the place of the status.
+            if error.code() is not grpc.StatusCode.INTERNAL:
+                raise
+            raise _EndedError from None
 
     async def _finish(self) -> None:
         """Half-close and read to the end, so that no acknowledgement is overtaken by a cancel."""
@@ -281,6 +290,10 @@ class AsyncClient:
         except grpc.RpcError as error:
             raise _client_error(error, self.address) from None
         return reply
+
+
+class _EndedError(Exception):
+    """The call ended while a message was written to it."""
 
 
 def _client_error(error: Any, address: str) -> Exception:

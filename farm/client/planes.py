@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.spec import actions, tiles
+from farm.spec.limits import MAX_ARMY_SEEN
 
 FloatType: TypeAlias = type[np.float16] | type[np.float32] | type[np.float64]
 
@@ -49,7 +50,7 @@ def planes(
     Args:
         frames: frame_dtype[N] (spec.observation), read.
         n_allies: teammates of the observing seat, itself not counted: for all, or int[N].
-        dtype: type of the planes. float16 is exact up to 2,048 and infinite above 65,504.
+        dtype: type of the planes. float16 is exact up to 2,048 and ends at 65,504.
 
     Returns:
         dtype[N, len(PLANES), height, width].
@@ -89,7 +90,8 @@ def _fill_board(
     out: NDArray[np.floating], frames: NDArray[np.void], n_allies: NDArray[np.int64]
 ) -> None:
     """Fill the planes that come from tiles and armies."""
-    tile, army = frames["tile"], frames["army"]
+    tile = frames["tile"]
+    army = np.minimum(frames["army"], np.uint16(min(_largest(out), MAX_ARMY_SEEN)))
     terrain = tile >> tiles.OWNER_BITS
     for channel, code in enumerate(_TERRAIN):
         out[:, channel] = terrain == code
@@ -120,6 +122,11 @@ def _fill_scores(
     for name in ("total_army", "total_land"):
         score = frames[name].astype(np.int64)
         for group in groups:
-            total = (score * group).sum(axis=1)
+            total = np.minimum((score * group).sum(axis=1), _largest(out))
             out[:, channel] = total[:, None, None]
             channel += 1
+
+
+def _largest(out: NDArray[np.floating]) -> int:
+    """The largest count that its type can hold."""
+    return int(min(float(np.finfo(out.dtype).max), 2.0**62))
