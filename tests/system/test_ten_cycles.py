@@ -1,5 +1,6 @@
 """Ten farms one after another under one name, ended at every stage and by every means."""
 
+import itertools
 import signal
 import time
 from pathlib import Path
@@ -77,7 +78,7 @@ def test_no_child_outlives_a_killed_supervisor_by_a_second(cycles):
 
 
 def test_the_next_start_reclaims_what_a_killed_farm_left(cycles):
-    for cycle, after in zip(cycles, cycles[1:], strict=False):
+    for cycle, after in itertools.pairwise(cycles):
         reclaimed = [
             name for line in after.farm.events("segments_reclaimed") for name in line["segments"]
         ]
