@@ -13,11 +13,13 @@ import hashlib
 import os
 import platform
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _CPU_INFO = Path("/proc/cpuinfo")
+_PREFIX = "started-"
 _MARKER = "warm"
 """What `farm.jit.mark_warm` leaves in a folder that is filled."""
 KEPT_STAMPS = 8
@@ -26,33 +28,42 @@ KEPT_STAMPS = 8
 
 def is_warm() -> bool:
     """Whether this build was started here before and its compiled kernels are still there."""
-    try:
-        folder = _stamp().read_text().strip()
-    except OSError:
-        return False
-    return bool(folder) and (_cache_root() / folder / _MARKER).exists()
+    name = _stamp_name()
+    for root in _cache_roots():
+        try:
+            folder = (root / name).read_text().strip()
+        except OSError:
+            continue
+        if folder and (root / folder / _MARKER).exists():
+            return True
+    return False
 
 
 def store() -> None:
     """Leave the stamp: the warm-up has run, and every child was ready."""
-    root = _cache_root()
-    markers = sorted(root.glob(f"*/{_MARKER}"), key=lambda path: path.stat().st_mtime)
+    markers = [marker for root in _cache_roots() for marker in root.glob(f"*/{_MARKER}")]
     if not markers:
         return
-    _stamp().write_text(f"{markers[-1].parent.name}\n")
-    stamps = sorted(root.glob("started-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    newest = max(markers, key=_age_key)
+    root = newest.parents[1]
+    (root / _stamp_name()).write_text(f"{newest.parent.name}\n")
+    stamps = sorted(root.glob(f"{_PREFIX}*"), key=_age_key, reverse=True)
     for old in stamps[KEPT_STAMPS:]:
         old.unlink(missing_ok=True)
 
 
-def _stamp() -> Path:
+def _age_key(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def _stamp_name() -> str:
     digest = hashlib.blake2b(digest_size=8)
     versions = (sys.version, metadata.version("numba"), metadata.version("llvmlite"))
     digest.update("|".join((*versions, platform.machine(), *_processor())).encode())
     for path in sorted(_PACKAGE.rglob("*.py")):
         digest.update(str(path.relative_to(_PACKAGE)).encode())
         digest.update(path.read_bytes())
-    return _cache_root() / f"started-{digest.hexdigest()}"
+    return f"{_PREFIX}{digest.hexdigest()}"
 
 
 def _processor() -> list[str]:
@@ -61,10 +72,10 @@ def _processor() -> list[str]:
     return sorted({line for line in _CPU_INFO.read_text().splitlines() if line.startswith(keys)})
 
 
-def _cache_root() -> Path:
-    """As in `farm.jit`."""
+def _cache_roots() -> list[Path]:
+    """As in `farm.jit`: the folder for it, and where it goes if that cannot be written."""
     explicit = os.environ.get("FARM_CACHE_DIR")
     if explicit:
-        return Path(explicit)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "farm"
+        return [Path(explicit)]
+    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return [Path(base) / "farm", Path(tempfile.gettempdir()) / f"farm-cache-{os.getuid()}"]

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -68,9 +70,23 @@ def test_stamps_of_old_builds_do_not_pile_up(cache):
 
 
 def test_the_cache_root_is_the_one_that_kernels_use(monkeypatch, tmp_path):
-    for name in ("FARM_CACHE_DIR", "XDG_CACHE_HOME"):
-        assert warm_stamp._cache_root() == jit._cache_root()
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert warm_stamp._cache_roots() == [jit._cache_root()]
+    monkeypatch.delenv("FARM_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert warm_stamp._cache_roots()[0] == jit._cache_root()
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert warm_stamp._cache_root() == jit._cache_root()
+    assert warm_stamp._cache_roots()[0] == jit._cache_root()
+
+
+def test_a_service_without_a_home_is_warm_from_the_temporary_folder(monkeypatch, tmp_path):
+    for name in ("FARM_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/proc/nowhere")  # not even root can make it
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)  # where the answer is kept
+    subprocess.run(
+        [sys.executable, "-c", "from farm import jit; jit.mark_warm()"], check=True, timeout=60
+    )
+    warm_stamp.store()
+    assert warm_stamp.is_warm()
+    assert list(tmp_path.glob("farm-cache-*/started-*"))
