@@ -29,7 +29,9 @@ def main(context: ChildContext) -> int:
         ring = RingProducer(segment, context.generation)
         games = context.config.worker.games
         player = Rollout(plan, scratch, games, context.control.mem, ring)
-        context.log.info("worker_started", games=games, ring_records=int(next_sequence(ring.cursor)))
+        context.log.info(
+            "worker_started", games=games, ring_records=int(next_sequence(ring.cursor))
+        )
         _play(context, player, ring)
     finally:
         segment.close()
