@@ -64,16 +64,20 @@ class AsyncSubscription:
         """What has arrived so far: counts, duplicates, gaps."""
         return self._inbox.received
 
-    async def batches(self, n: int) -> AsyncIterator[list[Trajectory]]:
+    async def batches(self, n: int, *, partial: bool = False) -> AsyncIterator[list[Trajectory]]:
         """Lists of `n` trajectories, each done when the next list is asked for.
 
         A list is shorter if `n` of them take more than half the credit: ask for more credit then.
+
+        Args:
+            n: length of a list.
+            partial: whether to take what has arrived, at least one, instead of waiting for `n`.
         """
         while True:
             if self._auto_ack:
                 self._inbox.finish_taken()
             taken = self._inbox.try_take(n)
-            while len(taken) < n and not (taken and self._inbox.is_credit_tight):
+            while len(taken) < n and not (taken and (partial or self._inbox.is_credit_tight)):
                 if not await self._receive():
                     break
                 taken += self._inbox.try_take(n - len(taken))

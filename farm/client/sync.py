@@ -74,16 +74,20 @@ class Subscription:
         """What has arrived so far: counts, duplicates, gaps."""
         return self._inbox.received
 
-    def batches(self, n: int) -> Iterator[list[Trajectory]]:
+    def batches(self, n: int, *, partial: bool = False) -> Iterator[list[Trajectory]]:
         """Lists of `n` trajectories, each done when the next list is asked for.
 
         A list is shorter if `n` of them take more than half the credit: ask for more credit then.
+
+        Args:
+            n: length of a list.
+            partial: whether to take what has arrived, at least one, instead of waiting for `n`.
         """
         while True:
             if self._auto_ack:
                 self._inbox.finish_taken()
             taken = self._inbox.try_take(n)
-            while len(taken) < n and not (taken and self._inbox.is_credit_tight):
+            while len(taken) < n and not (taken and (partial or self._inbox.is_credit_tight)):
                 if not self._receive():
                     break
                 taken += self._inbox.try_take(n - len(taken))

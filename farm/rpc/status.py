@@ -31,6 +31,8 @@ _STATUS: dict[type[BaseException], grpc.StatusCode] = {
 }
 
 _TRANSIENT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+_NO_CONNECTION = "failed to connect to all addresses"
+"""How gRPC begins a list of every address it tried; its end says why."""
 _BUSY = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -42,7 +44,8 @@ def status_of(error: BaseException) -> grpc.StatusCode:
 def error_of(code: grpc.StatusCode, detail: str, address: str) -> ClientError:
     """What a client raises for a call that ended with `code`."""
     if code in _TRANSIENT:
-        return UnavailableError(f"no farm answers at {address}: {detail}")
+        reason = detail.rpartition(": ")[2] if detail.startswith(_NO_CONNECTION) else detail
+        return UnavailableError(f"no farm answers at {address}: {reason}")
     return RejectedError(code.name, detail)
 
 
