@@ -13,6 +13,7 @@ The folder is in `$FARM_CACHE_DIR`, else `$XDG_CACHE_HOME/farm`, else `~/.cache/
 that cannot be made, in the system's folder for temporary files.
 """
 
+import functools
 import hashlib
 import os
 import shutil
@@ -158,6 +159,7 @@ def _cache_root() -> Path:
     return Path(base) / "farm"
 
 
+@functools.cache  # what this process has loaded, whatever becomes of the files
 def _digest() -> str:
     package = Path(__file__).resolve().parent
     digest = hashlib.blake2b(digest_size=8)
