@@ -4,8 +4,7 @@ Cell `c` is bit `c & 63` of word `c >> 6`. Words are unsigned throughout: a sign
 an expression would make Numba compute it in float64.
 """
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from llvmlite import ir
@@ -14,6 +13,9 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from farm.jit import inline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 int64 = cast("Callable[[Any], int]", np.int64)
 """np.int64 for kernels, a plain number for the type checker."""

@@ -1,9 +1,9 @@
 """The only writers of a cell: `set_army` and `take_cell`, and what follows from them (farm.jit).
 
-Both keep, besides owner and army: land and total army of the players, the bitmaps of own and movable
-cells, what each side sees, and for every seat that sees the cell the bytes of its frame and its dirty
-bits. Nothing else in the engine writes these, so a frame is right after every call, except for its
-scoreboard, which `write_scores` fills in at the end of a tick.
+Both keep, besides owner and army: land and total army of the players, the bitmaps of own cells,
+what each side sees, and for every seat that sees the cell the bytes of its frame and its dirty
+bits. So a frame is right after every call, except for its scoreboard, which `write_scores` fills
+in at the end of a tick. The one other writer is `growth.grow_land`: it changes all owned cells.
 
 Fog is never recomputed: what a frame says of a cell out of sight was written when the cell was last
 lost from sight (or at the start). A general that becomes a city out of a seat's sight therefore

@@ -1,7 +1,5 @@
 """Carrying out one move: combat, the capture of a general, general trade (farm.jit)."""
 
-import numpy as np
-
 from farm.engine.bits import ONE, int64, lowest
 from farm.engine.cells import set_army, take_cell
 from farm.engine.leave import die, fell

@@ -56,7 +56,7 @@ def try_enqueue(queues: Queues, g: int, seat: int, order: tuple[int, int, int]) 
 def step_queued(games: Games, queues: Queues, g: int) -> None:
     """Play one tick of game `g` with the orders that wait.
 
-    Whether the game is over is left to the caller: recordings of games that both players left go on.
+    Whether the game is over is left to the caller: a recording goes on when all have left.
 
     Writes:
         games: row `g`; queues: row `g`.

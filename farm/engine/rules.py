@@ -29,7 +29,10 @@ CAPTURE_HALVES: Final = 8
 GENERAL_BECOMES_CITY: Final = 9
 """1: a captured general's cell is a city from then on."""
 NEUTRALISE_AFTER: Final = 10
-"""Ticks from a player's leaving until its cells go to a teammate or become neutral; 0: a replay says."""
+"""Ticks from a player's leaving until its cells go to a teammate or become neutral.
+
+0 where a replay says when.
+"""
 INACTIVITY: Final = 11
 """1: a player who does nothing is removed early."""
 IDLE_TICKS: Final = 12

@@ -1,11 +1,11 @@
 """The games of a batch as structure-of-arrays, and one game of it as a view (farm.jit).
 
-`Games` has a row for each game; the kernels of a worker take `view(games, g)` once per game and work
-on its slices, so that the few kilobytes of one game stay in the first-level cache.
+`Games` has a row for each game; the kernels of a worker take `view(games, g)` once per game and
+work on its slices, so that the few kilobytes of one game stay in the first-level cache.
 
 Sizes: G games, S seats and C cells of the largest game, W = ceil(C / 64) words, B bytes of a frame.
-Cells are row-major on the game's own height and width; bitmaps as in bits.py. A side is a team, or a
-player without one; sides are numbered from 0 by their first seat.
+Cells are row-major on the game's own height and width; bitmaps as in bits.py. A side is a team, or
+a player without one; sides are numbered from 0 by their first seat.
 """
 
 from typing import Final, NamedTuple
@@ -89,7 +89,7 @@ class Games(NamedTuple):
     seen: NDArray[np.uint64]
     """uint64[G, S, W]: cells in sight of a side; rows are sides."""
     secret: NDArray[np.uint64]
-    """uint64[G, S, W]: cities that were generals and that a side has not seen since; rows are sides."""
+    """uint64[G, S, W]: cities that were generals and not seen since by a side; rows are sides."""
     mine: NDArray[np.uint64]
     """uint64[G, S, W]: cells of a seat."""
     movable: NDArray[np.uint64]
@@ -145,7 +145,7 @@ class Games(NamedTuple):
 
 
 class Game(NamedTuple):
-    """One game: its numbers by value, and its rows of the arrays of `Games` under the same names."""
+    """One game: its numbers by value, and its rows of the arrays of `Games`, by the same names."""
 
     height: int
     width: int

@@ -1,8 +1,8 @@
 """The `expander` policy: takes land and cities greedily, attacks what it sees (farm.jit).
 
 If any of its armies can take a neighbouring cell, it takes the most valuable one with the largest
-army: a general, then a city, then a player's cell, then free land. Otherwise its largest army marches
-over own land towards the nearest cell in sight that is not its side's.
+army: a general, then a city, then a player's cell, then free land. Otherwise its largest army
+marches over own land towards the nearest cell in sight that is not its side's.
 
 It is deterministic: the same observation gives the same action, with log-probability 0.
 """
@@ -13,8 +13,11 @@ from farm.engine.bits import ONE, ZERO, bit_of, int64, lowest, word_ahead, word_
 from farm.engine.state import Game
 from farm.jit import inline
 from farm.policies import random
+from farm.policies.registry import policy_info
 from farm.spec import tiles
 from farm.spec.actions import ACTIONS_PER_CELL, DOWN, LEFT, N_DIRECTIONS, RIGHT, UP
+
+INFO = policy_info("expander")
 
 # Rows of `scratch_maps`.
 _PREY = 0
@@ -84,19 +87,8 @@ def _capture(game: Game, seat: int) -> int:
             starts ^= bit
             army = int64(game.frames16[seat, cell])
             for direction in range(N_DIRECTIONS):
-                open_here = up
-                to = cell - game.width
-                if direction == DOWN:
-                    open_here = down
-                    to = cell + game.width
-                elif direction == LEFT:
-                    open_here = left
-                    to = cell - 1
-                elif direction == RIGHT:
-                    open_here = right
-                    to = cell + 1
-                if open_here & bit:
-                    worth = _worth(game, seat, army, to)
+                if (up, down, left, right)[direction] & bit:
+                    worth = _worth(game, seat, army, _next_cell(game, cell, direction))
                     if worth > best:
                         best = worth
                         action = cell * ACTIONS_PER_CELL + direction * 2
@@ -173,16 +165,20 @@ def _way_into(game: Game, cell: int) -> int:
     bit = bit_of(cell)
     for direction in range(N_DIRECTIONS):
         if game.open_to[word, direction] & bit:
-            to = cell - game.width
-            if direction == DOWN:
-                to = cell + game.width
-            elif direction == LEFT:
-                to = cell - 1
-            elif direction == RIGHT:
-                to = cell + 1
+            to = _next_cell(game, cell, direction)
             if game.scratch_maps[_REACHED, to >> 6] & bit_of(to):
                 return direction
     return -1
+
+
+@inline
+def _next_cell(game: Game, cell: int, direction: int) -> int:
+    """The cell in a direction that is known to lead onto the board."""
+    if direction == UP:
+        return cell - game.width
+    if direction == DOWN:
+        return cell + game.width
+    return cell - 1 if direction == LEFT else cell + 1
 
 
 @inline

@@ -11,7 +11,10 @@ from farm.engine.bits import ZERO, nth_set, popcount, word_ahead, word_behind
 from farm.engine.rng import below
 from farm.engine.state import Game
 from farm.jit import inline
+from farm.policies.registry import policy_info
 from farm.spec.actions import ACTIONS_PER_CELL, DOWN, LEFT, N_DIRECTIONS, UP
+
+INFO = policy_info("random")
 
 
 @inline

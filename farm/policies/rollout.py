@@ -57,3 +57,31 @@ def play(
                 reset_game(games, g, seed, next_game[0], settings)
                 next_game[0] += np.uint64(1)
     return finished
+
+
+@kernel
+def play_out(games: Games, codes: NDArray[np.int32], actions: NDArray[np.int32]) -> int:
+    """Play every game of a batch to its end, for matches between policies.
+
+    A game without a last tick ends by the rules' own limits at the latest.
+
+    Args:
+        games: the batch.
+        codes: int32[n_seats], policy of each seat, read.
+        actions: int32[n_seats], room for the actions of a tick.
+
+    Returns:
+        Ticks played in all.
+
+    Writes:
+        games, actions.
+    """
+    ticks = 0
+    for g in range(games.height.size):
+        game = view(games, g)
+        while game.status[OUTCOME] == PLAYING:
+            for seat in range(game.n_seats):
+                actions[seat] = choose(codes[seat], game, seat)[0]
+            step_game(game, actions)
+            ticks += 1
+    return ticks

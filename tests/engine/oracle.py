@@ -138,9 +138,7 @@ class Oracle:
     @staticmethod
     def blocked(move, remaining):
         _, start, end, _ = move
-        return any(
-            other != move and other[2] == start and not (end == other[1]) for other in remaining
-        )
+        return any(other != move and other[2] == start and other[1] != end for other in remaining)
 
     # Step 4: execution
 
@@ -308,7 +306,7 @@ class Oracle:
         return digest(self.owner, self.army, self.generals)
 
     def score(self, player):
-        armies = [army for army, owner in zip(self.army, self.owner, strict=True) if owner == player]
+        armies = [self.army[cell] for cell in range(self.n_cells) if self.owner[cell] == player]
         return sum(armies), len(armies)
 
     def visible(self, player):
@@ -323,9 +321,7 @@ class Oracle:
 
     def view_order(self, player):
         """The players as the frame ranks them: itself, teammates, enemies."""
-        return sorted(
-            self.players, key=lambda p: (p != player, not self.friends(player, p), p)
-        )
+        return sorted(self.players, key=lambda p: (p != player, not self.friends(player, p), p))
 
     def observe(self, player):
         """Armies and tile codes as the player is shown them."""

@@ -1,7 +1,7 @@
 """Random boards and random orders.
 
-Hypothesis draws (and shrinks) sizes, shares and seeds; the rest comes from seeded generators, because
-its own random numbers lean to the extremes, which ends games before they begin.
+Hypothesis draws (and shrinks) sizes, shares and seeds; the rest comes from seeded generators,
+because its own random numbers lean to the extremes, which ends games before they begin.
 """
 
 import random

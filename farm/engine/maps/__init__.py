@@ -1,1 +1,1 @@
-"""Strategies that lay out a map: they write terrain, armies of neutral cells, and the generals' cells."""
+"""Strategies that lay out a map: terrain, armies of neutral cells, and the generals' cells."""

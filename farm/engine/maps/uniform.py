@@ -1,4 +1,4 @@
-"""The `uniform` map: a fixed size, mountains and cities scattered evenly, generals apart (farm.jit).
+"""The `uniform` map: a fixed size, mountains and cities anywhere, generals apart (farm.jit).
 
 Every general can reach every other without passing a mountain or a city. Scattering is tried a
 bounded number of times; after that, mountains and cities between the generals give way.
@@ -16,7 +16,7 @@ from farm.jit import inline, kernel
 from farm.spec import tiles
 
 _ATTEMPTS = 12
-"""Maps drawn before the last one is mended; more than nine in ten of them pass at 20 % mountains."""
+"""Maps drawn before the last one is mended."""
 _TRIES = 32
 """Cells drawn for a general before the spacing is relaxed by one."""
 _TEAMMATES_APART = 4
