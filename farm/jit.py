@@ -50,10 +50,10 @@ KEPT_CACHES = 4
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile an entry point: called from Python, releases the GIL, cached on disk.
 
-    Integer division follows NumPy (no ZeroDivisionError), so guard it. Globals are frozen into the
-    cache: tunables are arguments.
+    From another kernel it is called, not inlined. Integer division follows NumPy (no
+    ZeroDivisionError), so guard it. Globals are frozen into the cache: tunables are arguments.
     """
-    return cast("Callable[P, R]", _njit(cache=True, **_OPTIONS)(function))
+    return _compile(function)
 
 
 def inline(function: Callable[P, R]) -> Callable[P, R]:
@@ -62,10 +62,14 @@ def inline(function: Callable[P, R]) -> Callable[P, R]:
     A call that is not inlined passes seven words an array; inside a step of a few hundred
     nanoseconds that shows. Called from Python it is compiled like a kernel, on the first call.
     """
-    compiled = _njit(cache=True, forceinline=True, **_OPTIONS)(function)
-    part = _njit(
-        forceinline=True, no_cpython_wrapper=True, pipeline_class=_PartCompiler, **_OPTIONS
-    )(function)
+    return _compile(function, forceinline=True)
+
+
+def _compile(function: Callable[P, R], **options: bool) -> Callable[P, R]:
+    compiled = _njit(cache=True, **_OPTIONS, **options)(function)
+    part = _njit(no_cpython_wrapper=True, pipeline_class=_PartCompiler, **_OPTIONS, **options)(
+        function
+    )
     # What other compiled code asks a dispatcher for: it gets the part.
     compiled.get_call_template = part.get_call_template
     compiled.get_overload = part.get_overload
@@ -84,22 +88,23 @@ def is_warm() -> bool:
 
 def mark_warm() -> None:
     """Record that every kernel is compiled, and drop the folders of older builds."""
-    (cache_dir() / "warm").touch()
-    folders = sorted(
-        (path for path in _cache_root().iterdir() if path.is_dir()),
+    current = cache_dir()
+    (current / "warm").touch()
+    others = sorted(
+        (path for path in current.parent.iterdir() if path.is_dir() and path != current),
         key=lambda path: path.stat().st_mtime,
         reverse=True,
     )
-    for folder in folders[KEPT_CACHES:]:
+    for folder in others[KEPT_CACHES - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class _PartLibrary(JITCodeLibrary):
-    """The code of an inlined function: kept as it is, for linking into kernels.
+    """The code of a function that a kernel calls: kept as it is, for linking into the kernel.
 
     Numba optimises and translates each function together with everything it calls, and again in
-    every caller. With inlined functions several levels deep that took two thirds of the time that
-    compiling the rollout took (120 s; 47 s without).
+    every caller. With functions several levels deep that took two thirds of the time that compiling
+    the rollout took (120 s; 47 s without).
     """
 
     def _optimize_final_module(self) -> None:
