@@ -6,13 +6,15 @@ FarmError                      70  anything of the farm's own
 ├─ ResourceError               69  the machine lacks something
 │  ├─ AddressInUseError            a port is taken
 │  ├─ SharedMemoryFullError        /dev/shm has too little room
-│  └─ InstanceRunningError         a live farm has this instance name
+│  ├─ InstanceRunningError         a live farm has this instance name
+│  └─ FileAccessError              a file cannot be opened, read or written
 ├─ SegmentError                70  a shared-memory segment cannot be used
 │  ├─ SegmentAbsentError           nobody made it
 │  ├─ SegmentNotReadyError         it is being made
 │  └─ SegmentLayoutError           it has another magic, layout version or size
 ├─ LifecycleError              70  a move that a lifecycle does not allow: a bug of ours
 ├─ CorruptDataError            70  bytes that fail their checksum or their shape
+│  └─ ReplayError                  a file of recorded games cannot be understood; carries its path
 ├─ RequestError                70  a service refuses what a caller asks; farm/rpc/status.py has the status
 │  ├─ InvalidRequestError          it cannot be understood or is out of bounds
 │  ├─ NotFoundError                it names something that is not there
@@ -80,6 +82,10 @@ class InstanceRunningError(ResourceError):
     """A live farm already has this instance name."""
 
 
+class FileAccessError(ResourceError):
+    """A file cannot be opened, read or written."""
+
+
 class SegmentError(FarmError):
     """A shared-memory segment cannot be used."""
 
@@ -102,6 +108,20 @@ class LifecycleError(FarmError):
 
 class CorruptDataError(FarmError):
     """Bytes that fail their checksum or do not have the promised shape."""
+
+
+class ReplayError(CorruptDataError):
+    """A file of recorded games cannot be understood, or holds a game that cannot be played.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
 
 
 class RequestError(FarmError):

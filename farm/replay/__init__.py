@@ -1,0 +1,1 @@
+"""Recorded games: their file format, readers of other formats, re-simulation, and how they look."""
