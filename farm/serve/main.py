@@ -22,9 +22,9 @@ from farm.shm.control import ChildState
 from farm.shm.wake import Doorbell
 from farm.supervisor.child import ChildContext
 
-BUSY_PAUSE_S = 0.004
-"""Least time between two rounds of the pump while somebody waits for a batch: publishes of many
-workers are taken together, at a latency far below `serve.max_batch_wait_ms`."""
+BUSY_PAUSE_S = 0.008
+"""Least time between two rounds of the pump while somebody waits for a batch: a round costs the
+same for one publish as for many. A short `serve.max_batch_wait_ms` shortens it."""
 QUIET_PAUSE_S = 0.02
 """The same while nobody waits."""
 MAX_REST_S = 0.1
@@ -119,8 +119,13 @@ class _Duty:
             if self._is_over(now_ns):
                 return
             self._follow_config(now_ns)
-            await asyncio.sleep(BUSY_PAUSE_S if self._pump.has_requests else QUIET_PAUSE_S)
+            await asyncio.sleep(self._pause_s())
             await self._rest(self._ctx.data_bell)
+
+    def _pause_s(self) -> float:
+        if not self._pump.has_requests:
+            return QUIET_PAUSE_S
+        return min(BUSY_PAUSE_S, self._pump.limits.max_wait_ns / 2e9)
 
     def _is_over(self, now_ns: int) -> bool:
         if not self._ctx.stopping:

@@ -1,7 +1,7 @@
 """The duty cycle of the service: look at the rings, serve who waits, release, beat.
 
-Handlers of calls ask for a batch and wait; everything else happens here, one `poll` after another,
-in one thread. The heartbeat comes from here as well: where the pump hangs, it stops.
+Handlers of calls ask for a batch, and wait if none is due; everything else happens here, one `poll`
+after another, in one thread. The heartbeat comes from here as well: where the pump hangs, it stops.
 """
 
 import asyncio
@@ -69,9 +69,11 @@ class Pump:
         """
         if self._is_closed:
             raise StoppingError("the farm is stopping")
+        message = self._batch_for(reader, time.monotonic_ns())
+        if message is not None:
+            return message
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._requests[reader] = future
-        self.wake.set()
         try:
             return await future
         finally:

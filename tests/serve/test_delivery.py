@@ -15,6 +15,7 @@ from farm.client import NO_RETRY, Client
 from farm.rpc import names
 from farm.rpc.v1 import experience_pb2
 from farm.shm.ring import load_head, park
+from farm.shm.ring_layout import DATA_OFFSET
 
 Batch = experience_pb2.ExperienceBatch
 Request = experience_pb2.SubscribeRequest
@@ -217,6 +218,33 @@ def test_a_batch_that_is_large_enough_does_not_wait(serve):
         start_s = time.monotonic()
         assert sequences(member.read()) == list(range(20))
         assert time.monotonic() - start_s < 5
+
+
+def test_a_ring_of_nothing_but_junk_is_released_and_nothing_is_sent(serve):
+    serving = serve()
+    with subscriber(serving) as member:
+        for _ in range(3):
+            serving.ring.write_bytes(b"junk")
+        serving.wait(lambda: head(serving) == tail(serving), "the release")
+        assert serving.counter("served_batches") == 0
+        assert serving.counter("corrupt_records") == 3
+        serving.ring.write(Spec())
+        assert sequences(member.read()) == [3]
+
+
+def test_garbage_in_a_ring_costs_what_it_covers_and_no_more(serve):
+    serving = serve()
+    with subscriber(serving) as member:
+        start = tail(serving)
+        serving.ring.producer.try_claim(100)
+        serving.ring.segment.mem[DATA_OFFSET + start : DATA_OFFSET + start + 8] = 0x55
+        serving.ring.producer.publish()
+        serving.wait(lambda: serving.counter("corrupt_records") == 1)
+        serving.ring.write(*[Spec()] * 3)
+        batch = member.read()
+        assert len(batch.trajectories) == 3
+        member.ack(batch.batch_id)
+        serving.wait(lambda: head(serving) == tail(serving))
 
 
 def test_a_parked_worker_is_woken_by_the_release(serve):
