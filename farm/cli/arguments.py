@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from pathlib import Path
 
 from farm.version import __version__
 
@@ -28,6 +29,7 @@ start here:
   farm top                           watch the processes of a running farm
   farm config match=ffa4             what a config comes to, and where each value came from
   farm bench --list                  what can be measured
+  farm replay game.gior --show       watch a recorded game
 
 {OVERRIDES_HELP}
 {EXIT_CODES_HELP}
@@ -91,6 +93,23 @@ The last line on standard output is one JSON object; progress is on standard err
 {OVERRIDES_HELP}"""
 
 
+REPLAY_HELP = f"""\
+examples:
+  farm replay game.replay            play it again and compare: a line for each game
+  farm replay --check games/*.jsonl.gz
+                                     many games: those that differ, the sums, exit code 70 if any
+  farm replay game.gior --show       watch it; keys pause, step, change speed and seat, q quits
+  farm replay game.gior --tick 120 --seat 1
+                                     one still, as seat 1 saw it
+  farm replay --import games.jsonl.gz -o games.replay
+  farm replay games.replay --game 3 --export-text --every 50 -o game3.txt
+
+It reads .replay files, JSON lines (.jsonl, .jsonl.gz) and official .gior files, and knows them by
+their contents. A game agrees when the state after every tick has the recorded hash.
+
+{EXIT_CODES_HELP}"""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser; `args.command` is the name of the chosen command, None without one."""
     parser = argparse.ArgumentParser(
@@ -108,6 +127,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_top(commands)
     _add_config(commands)
     _add_bench(commands)
+    _add_replay(commands)
     return parser
 
 
@@ -218,6 +238,45 @@ def _add_bench(commands: "_Commands[argparse.ArgumentParser]") -> None:
     _add_overrides(parser)
 
 
+def _add_replay(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "replay", "verify, watch or convert recorded games", REPLAY_HELP)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recorded games")
+    modes = parser.add_argument_group("what to do", "one of these (default: verify, line by line)")
+    modes.add_argument(
+        "--check", action="store_true", help="verify many: print those that differ, and the sums"
+    )
+    modes.add_argument("--show", action="store_true", help="draw a game on the terminal")
+    modes.add_argument("--tick", type=_natural, metavar="N", help="draw one still, after N ticks")
+    modes.add_argument(
+        "--import", dest="import_", action="store_true", help="convert to a .replay file; needs -o"
+    )
+    modes.add_argument(
+        "--export-text", action="store_true", help="write a game as text: boards and orders"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="file to write")
+    parser.add_argument(
+        "--game", metavar="K", help="only the game with this id or place in its file, from 0"
+    )
+    parser.add_argument(
+        "--seat", type=_natural, metavar="N", help="as this seat sees it (default: all-seeing)"
+    )
+    parser.add_argument(
+        "--speed", type=_speed, default=4.0, metavar="R", help="ticks/s to show (default: 4)"
+    )
+    parser.add_argument(
+        "--every",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="ticks between two boards of the text (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--add-hashes",
+        action="store_true",
+        help="import: hash games that carry no hashes, so that a later build can be compared",
+    )
+
+
 def _seconds(text: str) -> float:
     value = float(text)
     if not (0 < value < math.inf):
@@ -229,4 +288,18 @@ def _natural(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def _speed(text: str) -> float:
+    value = float(text)
+    if not (0 < value <= 1_000):  # noqa: PLR2004 - beyond it a terminal shows nothing more
+        raise argparse.ArgumentTypeError(f"{text}: more than 0 and at most 1000 ticks a second")
     return value

@@ -58,8 +58,8 @@ def decode(data: bytes) -> list[Replay]:
     if version != FORMAT_VERSION:
         written = "an older" if version < FORMAT_VERSION else "a newer"
         raise ValueError(
-            f"format version {version}, written by {written} farm; this one reads {FORMAT_VERSION}: "
-            "import the game anew from its source"
+            f"format version {version}, written by {written} farm; this one reads "
+            f"{FORMAT_VERSION}: import the game anew from its source"
         )
     payload = memoryview(data)[_HEADER.size :]
     if len(payload) != payload_bytes:

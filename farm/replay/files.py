@@ -6,7 +6,7 @@
 | JSON lines   | `{` at the start, or gzip   | many   |
 | `.gior`      | its name                    | one    |
 
-Whatever is wrong with a file becomes one `ReplayError` that names it; nothing is read without bound.
+Whatever is wrong with a file becomes one `ReplayError` that names it, and every read is bounded.
 """
 
 import gzip
@@ -88,7 +88,9 @@ def write_bytes(path: Path, data: bytes) -> None:
         FileAccessError: it cannot be written.
     """
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as f:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as f:
             temporary = Path(f.name)
             try:
                 f.write(data)

@@ -103,7 +103,8 @@ def by_tick(events: Sequence[_Event]) -> tuple[Leave, ...]:
 
 def last_event(orders: Sequence[Order], leaves: Sequence[Leave]) -> int:
     """Ticks that must be played for every order and leave to take part."""
-    return max((event.tick + 1 for event in (*orders, *leaves)), default=0)
+    ticks = [order.tick for order in orders] + [leave.tick for leave in leaves]
+    return max(ticks, default=-1) + 1
 
 
 def _machine_made(game: Line, number: int) -> Replay:

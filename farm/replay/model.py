@@ -16,6 +16,7 @@ from farm.spec.limits import MAX_CELLS, MAX_SEATS, MAX_SIDE, MIN_SEATS, MIN_SIDE
 MAX_TICKS: Final = 100_000
 """Twice the length limit of the official rules."""
 MAX_ORDERS: Final = 1_000_000
+MAX_LEAVES: Final = 1_000
 MAX_NAME: Final = 256
 """Characters of the id of a game or the name of a player."""
 DIGEST_BYTES: Final = 6
@@ -73,10 +74,7 @@ class GivenMap(Struct, frozen=True, kw_only=True, tag="given", forbid_unknown_fi
 
     height: Side
     width: Side
-    generals: Annotated[
-        tuple[Annotated[int, Meta(ge=-1, lt=MAX_CELLS)], ...],
-        Meta(min_length=MIN_SEATS, max_length=MAX_SEATS),
-    ]
+    generals: tuple[int, ...]
     """Cell of each player's general; -1 for a place that nobody took."""
     mountains: Cells = ()
     cities: Cells = ()
@@ -99,6 +97,10 @@ class GivenMap(Struct, frozen=True, kw_only=True, tag="given", forbid_unknown_fi
             raise ValueError(
                 f"{len(self.neutrals)} neutral cells, {len(self.neutral_armies)} armies for them"
             )
+        if not MIN_SEATS <= self.n_seats <= MAX_SEATS:
+            raise ValueError(f"{self.n_seats} seats: a game has {MIN_SEATS} to {MAX_SEATS}")
+        if min(self.generals) < -1:
+            raise ValueError(f"generals: cell {min(self.generals)}")
         n_cells = self.height * self.width
         for name in ("generals", "mountains", "cities", "swamps", "deserts", "neutrals"):
             highest = max(getattr(self, name), default=0)
@@ -163,27 +165,34 @@ class Replay(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     map: GivenMap | GeneratedMap
     n_ticks: Tick
     """Ticks that were recorded."""
-    orders: Annotated[tuple[Order, ...], Meta(max_length=MAX_ORDERS)] = ()
+    orders: tuple[Order, ...] = ()
     """By tick; within a tick in order of arrival."""
-    leaves: Annotated[tuple[Leave, ...], Meta(max_length=2 * MAX_SEATS * 64)] = ()
+    leaves: tuple[Leave, ...] = ()
     """By tick."""
-    hashes: Annotated[bytes, Meta(max_length=DIGEST_BYTES * MAX_TICKS)] = b""
+    hashes: bytes = b""
     """Digest of the state after each tick, from the first on; may end before the game does."""
-    final_hash: Annotated[bytes, Meta(max_length=DIGEST_BYTES)] = b""
+    final_hash: bytes = b""
     """Digest of the state after `n_ticks`; empty where it is not known."""
-    players: Annotated[tuple[Name, ...], Meta(max_length=MAX_SEATS)] = ()
+    players: tuple[Name, ...] = ()
     """Names by seat; empty where they are not known."""
 
     def __post_init__(self) -> None:
-        """Refuse a replay that contradicts itself."""
+        """Refuse a replay that contradicts itself or is larger than any game."""
+        if self.n_ticks > MAX_TICKS:
+            raise ValueError(f"{self.n_ticks:,} ticks, at most {MAX_TICKS:,}")
+        if len(self.orders) > MAX_ORDERS or len(self.leaves) > MAX_LEAVES:
+            raise ValueError(
+                f"{len(self.orders):,} orders, at most {MAX_ORDERS:,}; "
+                f"{len(self.leaves):,} leaves, at most {MAX_LEAVES:,}"
+            )
         if len(self.hashes) % DIGEST_BYTES or len(self.final_hash) not in {0, DIGEST_BYTES}:
             raise ValueError(f"hashes are not of {DIGEST_BYTES} bytes each")
         if self.n_hashes > self.n_ticks:
             raise ValueError(f"{self.n_hashes} hashes for {self.n_ticks} ticks")
         if self.players and len(self.players) != self.map.n_seats:
             raise ValueError(f"{len(self.players)} names for {self.map.n_seats} seats")
-        for name, events in (("orders", self.orders), ("leaves", self.leaves)):
-            _check_events(name, events, self.map.n_seats)
+        _check_events("orders", self.orders, self.map.n_seats)
+        _check_events("leaves", self.leaves, self.map.n_seats)
 
     @property
     def n_hashes(self) -> int:
@@ -204,7 +213,7 @@ def _check_teams(teams: Sequence[int] | None, n_seats: int) -> None:
         raise ValueError("all players are in one team")
 
 
-def _check_events(name: str, events: Sequence[Order] | Sequence[Leave], n_seats: int) -> None:
+def _check_events(name: str, events: Sequence[Order | Leave], n_seats: int) -> None:
     before = 0
     for i, event in enumerate(events):
         if event.seat >= n_seats:

@@ -1,0 +1,188 @@
+"""`farm replay FILE...`: verifies, draws and converts recorded games, and writes them as text."""
+
+import argparse
+import itertools
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from farm.cli.replay_show import print_still, show
+from farm.errors import EXIT_INTERNAL, EXIT_OK, UsageError
+from farm.replay.files import read_replays, write_bytes, write_replays
+from farm.replay.model import Replay
+from farm.replay.simulate import Verdict, verify, with_hashes
+from farm.replay.text import playthrough, winner_text
+
+
+class Game(NamedTuple):
+    """A game of one of the files."""
+
+    path: Path
+    place: int
+    """Its number in the file, from 0."""
+    replay: Replay
+    done_bytes: int
+    """Bytes of all files read so far."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked with the games of the files.
+
+    Raises:
+        UsageError: options that do not go together, or no game of that name.
+        FileAccessError: a file cannot be opened or written.
+        ReplayError: a file holds no game, or a bad one.
+    """
+    _check_options(args)
+    if args.show or args.tick is not None:
+        return _show(args)
+    if args.export_text:
+        return _export(args)
+    if args.import_:
+        return _import(args)
+    return _verify(args)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    modes = ("check", "show", "import_", "export_text")
+    chosen = [mode for mode in modes if getattr(args, mode)]
+    if len(chosen) > 1:
+        names = " and ".join(f"--{mode.strip('_').replace('_', '-')}" for mode in chosen)
+        raise UsageError(f"{names} do not go together: choose one")
+    if args.import_ and not args.output:
+        raise UsageError("--import needs the file to write: -o OUT.replay")
+    if args.output and not (args.import_ or args.export_text):
+        raise UsageError("-o goes with --import or --export-text")
+    if args.add_hashes and not args.import_:
+        raise UsageError("--add-hashes goes with --import")
+    looks = args.show or args.export_text or args.tick is not None
+    if args.seat is not None and not looks:
+        raise UsageError("--seat goes with --show, --tick or --export-text")
+    if args.tick is not None and (args.check or args.import_ or args.export_text):
+        raise UsageError("--tick draws one still; it goes with --show only")
+
+
+def _games(args: argparse.Namespace) -> Iterator[Game]:
+    """The games that were chosen, of all files."""
+    found = False
+    before = 0
+    for path in args.files:
+        for place, (replay, read_bytes) in enumerate(read_replays(path)):
+            if args.game is None or args.game in {replay.game_id, str(place)}:
+                found = True
+                yield Game(path, place, replay, before + read_bytes)
+        before += path.stat().st_size
+    if not found:
+        raise UsageError(f"--game {args.game}: no game has this number, from 0, or id")
+
+
+def _verify(args: argparse.Namespace) -> int:
+    """A line for each game, or with --check for each that differs, and the sums."""
+    n_games = n_ticks = n_hashes = n_bare = n_mismatches = 0
+    start_ns = time.monotonic_ns()
+    with _progress() as progress:
+        total_bytes = sum(path.stat().st_size for path in args.files if path.exists())
+        task = progress.add_task("starting (a first run compiles the rules)", total=total_bytes)
+        for game in _games(args):
+            verdict = verify(game.replay)
+            n_games += 1
+            n_ticks += verdict.n_ticks
+            n_hashes += verdict.n_hashes
+            n_bare += verdict.n_hashes == 0
+            n_mismatches += not verdict.agrees
+            if not (args.check and verdict.agrees):
+                progress.console.out(_line(game, verdict, with_path=len(args.files) > 1))
+            words = f"{n_games:,} games, {n_ticks:,} ticks, {n_mismatches} mismatches"
+            progress.update(task, description=words, completed=game.done_bytes)
+    if args.check:
+        seconds = (time.monotonic_ns() - start_ns) / 1e9
+        bare = f" ({n_bare:,} games without any)" if n_bare else ""
+        print(
+            f"{n_games:,} games, {n_ticks:,} ticks, {n_hashes:,} hashes compared{bare}, "
+            f"{n_mismatches:,} mismatches, {seconds:.1f} s"
+        )
+    return EXIT_INTERNAL if n_mismatches else EXIT_OK
+
+
+def _progress() -> Progress:
+    """On a terminal a bar below the lines; elsewhere only the lines."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    console = Console(soft_wrap=True, highlight=False)
+    return Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _line(game: Game, verdict: Verdict, *, with_path: bool) -> str:
+    replay = game.replay
+    parts = (
+        f"{replay.game_id:<12}",
+        f"{replay.map.height}x{replay.map.width}",
+        f"{replay.map.n_seats:>2} seats",
+        f"{verdict.n_ticks:>6,} ticks",
+        winner_text(verdict.winners, replay.players, is_over=verdict.is_over),
+        _agreement(replay, verdict),
+        *((f"in {game.path}",) if with_path else ()),
+    )
+    return "  ".join(parts)
+
+
+def _agreement(replay: Replay, verdict: Verdict) -> str:
+    if verdict.first_mismatch is not None:
+        return (
+            f"DIFFERS first after tick {verdict.first_mismatch} of {replay.n_ticks}: "
+            f"{replay.hash_after(verdict.first_mismatch).hex()} was recorded"
+        )
+    return f"{verdict.n_hashes:,} hashes agree" if verdict.n_hashes else "no hashes to compare"
+
+
+def _import(args: argparse.Namespace) -> int:
+    replays = [
+        with_hashes(game.replay) if args.add_hashes and not game.replay.hashes else game.replay
+        for game in _games(args)
+    ]
+    n_bytes = write_replays(args.output, replays)
+    print(f"{args.output}: {len(replays):,} games, {n_bytes:,} bytes")
+    return EXIT_OK
+
+
+def _export(args: argparse.Namespace) -> int:
+    game = _single(args)
+    lines = playthrough(game.replay, every=args.every, seat=args.seat)
+    if args.output:
+        write_bytes(args.output, "\n".join([*lines, ""]).encode())
+    else:
+        for line in lines:
+            print(line)
+    return EXIT_OK
+
+
+def _show(args: argparse.Namespace) -> int:
+    game = _single(args)
+    if args.tick is not None:
+        print_still(game.replay, tick=args.tick, seat=args.seat)
+    elif not sys.stdout.isatty():
+        raise UsageError(
+            "--show needs a terminal; --tick N prints one still, --export-text all of it"
+        )
+    else:
+        show(game.replay, seat=args.seat, ticks_per_s=args.speed)
+    return EXIT_OK
+
+
+def _single(args: argparse.Namespace) -> Game:
+    """The one game to look at: the first unless --game says another."""
+    game = next(itertools.islice(_games(args), 1))
+    n_seats = game.replay.map.n_seats
+    if args.seat is not None and args.seat >= n_seats:
+        raise UsageError(f"--seat {args.seat}: {game.replay.game_id} has seats 0 to {n_seats - 1}")
+    return game

@@ -1,0 +1,262 @@
+"""A replay on a terminal: the board in colours, played at a speed or by keys."""
+
+import contextlib
+import io
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Iterator
+from typing import Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from farm.engine.state import MOUNTAIN_OWNER
+from farm.replay.look import (
+    FOG_OWNER,
+    LEGEND,
+    Look,
+    cell_texts,
+    column_width,
+    look,
+    seat_name,
+)
+from farm.replay.model import Replay
+from farm.replay.simulate import Playback
+from farm.replay.text import due_text, end_text
+
+KEYS_HELP: Final = "space pause   → ← tick   + - speed   f seat   home end   q quit"
+MIN_SPEED, MAX_SPEED = 0.25, 256.0
+
+_NS_PER_S: Final = 1_000_000_000
+_LONGEST_WAIT_S: Final = 0.1
+_SEQUENCES: Final = {
+    b"\x1b[C": "next",
+    b"\x1b[D": "back",
+    b"\x1b[H": "start",
+    b"\x1b[F": "end",
+    b" ": "pause",
+    b"n": "next",
+    b"p": "back",
+    b"0": "start",
+    b"$": "end",
+    b"+": "faster",
+    b"=": "faster",
+    b"-": "slower",
+    b"f": "seat",
+    b"q": "quit",
+}
+# The colours of the first eight players in the official game, then eight more.
+_COLOURS: Final = (
+    "red3",
+    "blue3",
+    "green4",
+    "dark_cyan",
+    "dark_orange3",
+    "deep_pink3",
+    "purple4",
+    "dark_red",
+    "gold3",
+    "dodger_blue2",
+    "chartreuse3",
+    "medium_purple",
+    "orange4",
+    "steel_blue",
+    "dark_olive_green3",
+    "grey50",
+)
+
+
+class Viewer:
+    """What is shown: a tick, a seat, a speed. A duty cycle: no clock, no terminal.
+
+    Args:
+        replay: the game.
+        seat: who looks; None sees everything.
+        ticks_per_s: speed.
+    """
+
+    def __init__(self, replay: Replay, *, seat: int | None, ticks_per_s: float) -> None:
+        self.playback = Playback(replay)
+        self.seat = seat
+        self.ticks_per_s = ticks_per_s
+        self.is_paused = False
+        self.wants_out = False
+        self._due_ns: int | None = None
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the last tick is shown."""
+        return not self.playback.has_more
+
+    def press(self, key: str) -> None:
+        """Do what a key asks for."""
+        match key:
+            case "pause":
+                self.is_paused = not self.is_paused
+            case "next" | "back":
+                self.is_paused = True
+                self.seek(self.playback.tick + (1 if key == "next" else -1))
+            case "start" | "end":
+                self.is_paused = True
+                self.seek(0 if key == "start" else self.playback.replay.n_ticks)
+            case "faster":
+                self.ticks_per_s = min(self.ticks_per_s * 2, MAX_SPEED)
+            case "slower":
+                self.ticks_per_s = max(self.ticks_per_s / 2, MIN_SPEED)
+            case "seat":
+                following = 0 if self.seat is None else self.seat + 1
+                self.seat = following if following < self.playback.n_seats else None
+            case "quit":
+                self.wants_out = True
+
+    def seek(self, tick: int) -> None:
+        """Go to a tick, or as near as the recording does."""
+        if tick < self.playback.tick:
+            self.playback = Playback(self.playback.replay)
+        while self.playback.tick < tick and self.playback.has_more:
+            self.playback.step()
+
+    def poll(self, now_ns: int) -> int:
+        """Play the ticks that are due.
+
+        Returns:
+            Ticks played.
+        """
+        if self._due_ns is None or self.is_paused:
+            self._due_ns = now_ns + round(_NS_PER_S / self.ticks_per_s)
+            return 0
+        n_due = 0
+        while self._due_ns <= now_ns and self.playback.has_more:
+            self.playback.step()
+            self._due_ns += round(_NS_PER_S / self.ticks_per_s)
+            n_due += 1
+        return n_due
+
+    def wait_s(self, now_ns: int) -> float:
+        """How long nothing is due; bounded."""
+        if self._due_ns is None or self.is_paused or self.is_at_end:
+            return _LONGEST_WAIT_S
+        return min(max((self._due_ns - now_ns) / _NS_PER_S, 0.0), _LONGEST_WAIT_S)
+
+
+def show(replay: Replay, *, seat: int | None, ticks_per_s: float) -> None:
+    """Play a replay on the terminal until its end or `q`; without a keyboard until its end."""
+    viewer = Viewer(replay, seat=seat, ticks_per_s=ticks_per_s)
+    with _keyboard() as keyboard, Live(auto_refresh=False, screen=True) as live:
+        shown = None
+        while not viewer.wants_out:
+            viewer.poll(time.monotonic_ns())
+            state = (viewer.playback.tick, viewer.seat, viewer.is_paused, viewer.ticks_per_s)
+            if state != shown:
+                live.update(picture(viewer, keys=keyboard is not None), refresh=True)
+                shown = state
+            if keyboard is None and viewer.is_at_end:
+                break
+            for key in _keys(keyboard, viewer.wait_s(time.monotonic_ns())):
+                viewer.press(key)
+    Console(highlight=False).print(end_text(viewer.playback))
+
+
+def print_still(replay: Replay, *, tick: int, seat: int | None) -> None:
+    """Print the board at a tick, or at the end of a shorter recording."""
+    viewer = Viewer(replay, seat=seat, ticks_per_s=1.0)
+    viewer.seek(tick)
+    wide = None if sys.stdout.isatty() else 1_000
+    Console(width=wide, highlight=False).print(picture(viewer, keys=False))
+
+
+def picture(viewer: Viewer, *, keys: bool) -> Group:
+    """Title, board, scoreboard and what comes next.
+
+    Args:
+        viewer: what to show.
+        keys: whether to say which keys there are.
+    """
+    playback = viewer.playback
+    view = look(playback, viewer.seat)
+    players = playback.replay.players
+    seen_by = "all-seeing" if viewer.seat is None else f"seen by {seat_name(viewer.seat, players)}"
+    title = f"{playback.replay.game_id}   tick {view.tick} of {playback.replay.n_ticks}   {seen_by}"
+    body = Table.grid(padding=(0, 3))
+    body.add_row(board(view), scoreboard(view, players))
+    following = due_text(playback) if playback.has_more else end_text(playback)
+    lines: list[Text | Table] = [
+        Text(title, style="bold"),
+        body,
+        Text(following),
+        Text(LEGEND, style="dim"),
+    ]
+    if keys:
+        pace = "paused" if viewer.is_paused else f"{viewer.ticks_per_s:g} ticks/s"
+        lines.append(Text(f"{KEYS_HELP}   {pace}", style="dim"))
+    return Group(*lines)
+
+
+def board(view: Look) -> Text:
+    """The board: owners by letter and by colour."""
+    texts = cell_texts(view)
+    width = column_width(texts)
+    drawn = Text(no_wrap=True, overflow="crop")
+    for cell, text in enumerate(texts):
+        if cell and cell % view.width == 0:
+            drawn.append("\n")
+        drawn.append(text.rjust(width), style=_style(int(view.owner[cell]), text))
+    return drawn
+
+
+def scoreboard(view: Look, players: tuple[str, ...]) -> Table:
+    """Army and land of everybody."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("seat", no_wrap=True)
+    table.add_column("army", justify="right")
+    table.add_column("land", justify="right")
+    for seat, score in enumerate(view.scores):
+        name = Text(f" {seat_name(seat, players)} ", style=f"bold white on {_COLOURS[seat]}")
+        table.add_row(name, str(score.army), str(score.land), style="" if score.alive else "strike")
+    return table
+
+
+def _style(owner: int, text: str) -> str:
+    if owner >= 0:
+        return f"bold white on {_COLOURS[owner]}"
+    if owner == MOUNTAIN_OWNER:
+        return "bright_black"
+    if owner == FOG_OWNER:
+        return "bright_black on grey11"
+    return "yellow" if text[:1].isdigit() else "dim"
+
+
+@contextlib.contextmanager
+def _keyboard() -> Iterator[int | None]:
+    """Standard input with each key as it is pressed, or None where that is no terminal."""
+    try:
+        fd = sys.stdin.fileno()
+        before = termios.tcgetattr(fd)
+    except (OSError, io.UnsupportedOperation, termios.error):
+        yield None
+        return
+    try:
+        tty.setcbreak(fd)
+        yield fd
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def _keys(keyboard: int | None, wait_s: float) -> Iterator[str]:
+    """The keys pressed within a time."""
+    if keyboard is None:
+        time.sleep(wait_s)
+        return
+    ready, _, _ = select.select([keyboard], [], [], wait_s)
+    pressed = os.read(keyboard, 64) if ready else b""
+    while pressed:
+        sequence = next((s for s in _SEQUENCES if pressed.startswith(s)), pressed[:1])
+        pressed = pressed[len(sequence) :]
+        if sequence in _SEQUENCES:
+            yield _SEQUENCES[sequence]
