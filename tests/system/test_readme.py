@@ -74,7 +74,7 @@ def test_the_second_command_installs_what_the_tests_need_and_runs_them(clone):
     done = subprocess.run(
         ["bash", "-c", test],
         cwd=clone,
-        # All of them would be this test again, and minutes: the tests of one package stand for them.
+        # All of them would be this test again: those of two packages stand for them.
         env={**environment(clone), "PYTEST_ADDOPTS": "tests/spec tests/rpc"},
         capture_output=True,
         text=True,
