@@ -19,6 +19,10 @@ BENCHES: Final = {
         "farm.bench.engine",
         "environment steps a second on one core, by board, seats and batch",
     ),
+    "envs": BenchInfo(
+        "farm.bench.envs",
+        "steps a second of the Gymnasium vector environment",
+    ),
     "ring_1p1c": BenchInfo(
         "farm.bench.ring",
         "records a second through one ring between two processes",

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.client import PLANES, planes
 from farm.spec import frame_dtype, tiles
+from farm.spec.planes import PLANES, planes
 
 HEIGHT, WIDTH = 4, 5
 TERRAINS = {"mountain": 3, "city": 1, "general": 2, "swamp": 4, "desert": 5, "obstacle": 6}

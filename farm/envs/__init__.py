@@ -1,0 +1,1 @@
+"""Environments without a farm: Gymnasium and PettingZoo over the engine's kernels."""

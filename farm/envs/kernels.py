@@ -1,0 +1,240 @@
+"""One call for a step of all games: policies' actions, the rules, rewards, new games (farm.jit).
+
+An *agent* is a seat that is played from outside. G games, S seats, A agents in each game,
+N actions, B bytes of a frame.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.engine.bits import ONE, bit_of, int64, lowest
+from farm.engine.order import neighbour
+from farm.engine.reset import Settings, reset_game
+from farm.engine.state import (
+    OUTCOME,
+    PLAYING,
+    TERMINATED,
+    TICK,
+    TRUNCATED,
+    WINNER,
+    Game,
+    Games,
+    game_frame_bytes,
+    view,
+)
+from farm.engine.step import step_game
+from farm.jit import inline, kernel
+from farm.policies.dispatch import choose
+from farm.spec.actions import ACTIONS_PER_CELL, N_DIRECTIONS
+
+
+class Seating(NamedTuple):
+    """Who plays which seat; read, but for the room."""
+
+    codes: NDArray[np.int32]
+    """int32[S], policy of each seat; of an agent, none."""
+    agents: NDArray[np.int32]
+    """int32[A], seats of the agents, ascending."""
+    actions: NDArray[np.int32]
+    """int32[S], room for the actions of a tick."""
+
+
+class Results(NamedTuple):
+    """What a step led to."""
+
+    reward: NDArray[np.float32]
+    """float32[G, A]: -1 on the tick the agent is eliminated, +1 on the tick it wins, else 0."""
+    terminated: NDArray[np.bool]
+    """bool[G, A]: the rules ended the game, or the agent's part in it."""
+    truncated: NDArray[np.bool]
+    """bool[G, A]: the game reached its last tick with the agent alive."""
+    ended: NDArray[np.bool]
+    """bool[G]: the game is over, or no agent is left in it."""
+    alive: NDArray[np.bool]
+    """bool[G, A]: the agent's player lived after the tick."""
+    mask: NDArray[np.int8]
+    """int8[G, A, N]: 1 for every action that the rules would carry out now."""
+    final_tick: NDArray[np.int32]
+    """int32[G]: tick counter of a game that ended in this step, before the next was set up."""
+    final_frames: NDArray[np.uint8]
+    """uint8[G, A, B]: last frames of such a game."""
+    final_mask: NDArray[np.int8]
+    """int8[G, A, N]: their masks."""
+
+
+@kernel
+def open_games(
+    games: Games,
+    seating: Seating,
+    settings: Settings,
+    seed: np.uint64,
+    numbers: NDArray[np.uint64],
+    results: Results,
+) -> None:
+    """Set up every game.
+
+    Args:
+        games: the batch.
+        seating: who plays which seat.
+        settings: of the games.
+        seed: of the games.
+        numbers: uint64[G], the number of each game, read.
+        results: of which the masks are written.
+
+    Writes:
+        games, results.mask.
+    """
+    for g in range(numbers.size):
+        reset_game(games, g, seed, numbers[g], settings)
+        game = view(games, g)
+        for agent in range(seating.agents.size):
+            _write_mask(game, int64(seating.agents[agent]), results.mask[g, agent])
+
+
+@kernel
+def step_agents(
+    games: Games,
+    seating: Seating,
+    settings: Settings,
+    seed: np.uint64,
+    numbers: NDArray[np.uint64],
+    chosen: NDArray[np.int64],
+    autoreset: int,
+    results: Results,
+) -> int:
+    """Play one tick of every game.
+
+    A game number grows by G when its row gets a new game: what is played in a row does not depend
+    on when the others end.
+
+    Args:
+        games: the batch.
+        seating: who plays which seat.
+        settings: of new games.
+        seed: of new games.
+        numbers: uint64[G], number of the game in each row, read and written.
+        chosen: int64[G, A], actions of the agents; one that is not legal passes; read.
+        autoreset: 1: a game that ended is followed by a new one at once, and `terminated` is held
+            back until then. 0: it stays, and `terminated` is set from the agent's death on.
+        results: set to what the step led to.
+
+    Returns:
+        Games that ended in this step.
+
+    Writes:
+        games, numbers, results.
+    """
+    n_ended = 0
+    for g in range(numbers.size):
+        game = view(games, g)
+        _act(game, seating, chosen[g])
+        for agent in range(seating.agents.size):
+            results.alive[g, agent] = game.alive[seating.agents[agent]] != 0
+        step_game(game, seating.actions)
+        ended = _judge_agents(game, g, seating, autoreset, results)
+        results.ended[g] = ended
+        n_ended += ended
+        if ended and autoreset:
+            _keep_final(game, g, seating, results)
+            numbers[g] += np.uint64(numbers.size)
+            reset_game(games, g, seed, numbers[g], settings)
+        for agent in range(seating.agents.size):
+            _write_mask(game, int64(seating.agents[agent]), results.mask[g, agent])
+    return n_ended
+
+
+@inline
+def _act(game: Game, seating: Seating, chosen: NDArray[np.int64]) -> None:
+    """Put together the actions of a tick; whoever is dead passes."""
+    passing = ACTIONS_PER_CELL * game.n_cells
+    agent = 0
+    for seat in range(game.n_seats):
+        action = passing
+        if agent < seating.agents.size and seating.agents[agent] == seat:
+            if 0 <= chosen[agent] < passing:
+                action = int64(chosen[agent])
+            agent += 1
+        elif game.alive[seat]:
+            action = choose(seating.codes[seat], game, seat)[0]
+        seating.actions[seat] = action
+
+
+@inline
+def _judge_agents(game: Game, g: int, seating: Seating, autoreset: int, results: Results) -> bool:
+    """Rewards and flags of a tick, where `results.alive` is still of before it."""
+    outcome = game.status[OUTCOME]
+    living = 0
+    for agent in range(seating.agents.size):
+        living += game.alive[seating.agents[agent]]
+    ended = outcome != PLAYING or living == 0
+    for agent in range(seating.agents.size):
+        seat = seating.agents[agent]
+        alive = game.alive[seat] != 0
+        reward = np.float32(0.0)
+        if results.alive[g, agent] and not alive:
+            reward = np.float32(-1.0)
+        elif alive and outcome == TERMINATED and game.side[seat] == game.status[WINNER]:
+            reward = np.float32(1.0)
+        results.reward[g, agent] = reward
+        out = outcome == TERMINATED or not alive
+        results.terminated[g, agent] = out and (ended or not autoreset)
+        results.truncated[g, agent] = outcome == TRUNCATED and not out
+        results.alive[g, agent] = alive
+    return ended
+
+
+@inline
+def _keep_final(game: Game, g: int, seating: Seating, results: Results) -> None:
+    """Copy what the agents see at the end of a game."""
+    results.final_tick[g] = game.status[TICK]
+    for agent in range(seating.agents.size):
+        seat = int64(seating.agents[agent])
+        for byte in range(game_frame_bytes(game)):
+            results.final_frames[g, agent, byte] = game.frames[seat, byte]
+        _write_mask(game, seat, results.final_mask[g, agent])
+
+
+@inline
+def _write_mask(game: Game, seat: int, mask: NDArray[np.int8]) -> None:
+    """`spec.legal_mask` of a seat's frame, from the bitmaps that follow from it; the dead pass."""
+    for action in range(mask.size):
+        mask[action] = 0
+    mask[ACTIONS_PER_CELL * game.n_cells] = 1
+    if not game.alive[seat]:
+        return
+    for word in range(game.n_words):
+        starts = game.movable[seat, word]
+        while starts:
+            cell = (word << 6) + lowest(starts)
+            bit = starts & (~starts + ONE)
+            starts ^= bit
+            for direction in range(N_DIRECTIONS):
+                if game.open_to[word, direction] & bit:
+                    _allow(mask, cell, direction)
+    allies = np.uint64(game.side_seats[game.side[seat]]) & ~bit_of(seat)
+    if allies:
+        _allow_joins(game, seat, allies, mask)
+
+
+@inline
+def _allow_joins(game: Game, seat: int, allies: np.uint64, mask: NDArray[np.int8]) -> None:
+    """Allow armies of 1 to move onto cells of teammates."""
+    for word in range(game.n_words):
+        starts = game.single[seat, word]
+        while starts:
+            cell = (word << 6) + lowest(starts)
+            starts &= starts - ONE
+            for direction in range(N_DIRECTIONS):
+                to = neighbour(game, cell, direction)
+                if to >= 0 and game.owner[to] >= 0 and allies & bit_of(int64(game.owner[to])):
+                    _allow(mask, cell, direction)
+
+
+@inline
+def _allow(mask: NDArray[np.int8], cell: int, direction: int) -> None:
+    """Allow a move of all and of half of an army."""
+    action = cell * ACTIONS_PER_CELL + 2 * direction
+    mask[action] = 1
+    mask[action + 1] = 1
