@@ -1,6 +1,6 @@
 """Variants of the rules as data: a vector of numbers that the kernels read (farm.jit).
 
-The official rules are those of the replay core (see the README's rules section); replays of older
+The official rules are those of the replay core that the game's makers opened; replays of older
 versions and the simplified variant are other values of the same vector, never other code.
 """
 

@@ -204,11 +204,25 @@ def test_a_move_waits_for_the_one_that_ends_on_its_start():
 
 
 def test_a_head_on_pair_does_not_wait_for_each_other():
-    game = Position(FAR)
+    # The 9 goes first and leaves 2 on 13, which the 3 then meets; had it waited, 4 would be left.
+    game = Position((0, 24, 4))
     game.place(12, 0, 9)
     game.place(13, 1, 6)
-    game.play((0, 12, 13), (1, 13, 12))
-    assert (game.cell(12), game.cell(13)) == ((0, 1), (0, 2))
+    game.place(14, 2, 3)
+    game.play((0, 12, 13), (1, 13, 12), (2, 14, 13))
+    assert game.cell(13) == (0, 0)
+
+
+def test_where_moves_wait_for_each_other_in_a_circle_the_largest_army_goes_first():
+    # The 9 takes cell 8, so that the move from there is lost and 13 is never reached.
+    game = Position((0, 24, 4, 20))
+    game.place(7, 0, 9)
+    game.place(8, 1, 5)
+    game.place(13, 2, 6)
+    game.place(12, 3, 7)
+    game.play((0, 7, 8), (1, 8, 13), (2, 13, 12), (3, 12, 7))
+    assert game.cell(8) == (0, 3)
+    assert game.cell(13) == (2, 1)
 
 
 def test_a_teammates_cell_is_taken_with_its_army_but_not_its_general():
