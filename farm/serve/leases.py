@@ -84,11 +84,6 @@ class Group:
         self._n_spans = 0
         self.leased_records = 0
 
-    @property
-    def n_members(self) -> int:
-        """Members there are now."""
-        return len(self._members)
-
     def join(self) -> int:
         """A new member; its number."""
         self._last_member += 1
