@@ -1,19 +1,19 @@
-"""The names under which `gymnasium.make` and `gymnasium.make_vec` know the environments.
+"""The name under which Gymnasium makes the environments; importing this module registers it.
 
-An installed farm is announced through the entry point `gymnasium.envs`; who runs it from a source
-tree calls `register` once.
+    gymnasium.make("farm.envs.registration:farm/Generals-v0", match=Match(...))
+    gymnasium.make_vec("farm.envs.registration:farm/Generals-v0", num_envs=64, match=Match(...))
+
+A module that registers as it is imported is how Gymnasium finds environments of other packages.
 """
+
+from typing import Final
 
 import gymnasium
 
+NAME: Final = "farm/Generals-v0"
 
-def register() -> None:
-    """Register `farm/Generals-v0`; Gymnasium adds the namespace when it calls this by itself."""
-    name = "Generals-v0"
-    if gymnasium.envs.registration.current_namespace is None:
-        name = f"farm/{name}"
-    gymnasium.register(
-        name,
-        entry_point="farm.envs.single:AgentEnv",
-        vector_entry_point="farm.envs.vector:AgentsVectorEnv",
-    )
+gymnasium.register(
+    NAME,
+    entry_point="farm.envs.single:AgentEnv",
+    vector_entry_point="farm.envs.vector:AgentsVectorEnv",
+)

@@ -1,9 +1,5 @@
 """The single environment passes Gymnasium's own checks and ends as its rules say."""
 
-import tomllib
-from importlib import import_module
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,17 +8,10 @@ gymnasium = pytest.importorskip("gymnasium", reason="farm[envs] is not installed
 from gymnasium.utils.env_checker import check_env
 
 from farm.envs.match import Match
-from farm.envs.registration import register
 from farm.envs.single import AgentEnv
 
 SMALL = Match(seats=("agent", "expander"), board=(6, 6), cities=1, max_turns=20)
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def registered():
-    if "farm/Generals-v0" not in gymnasium.registry:
-        register()
+NAME = "farm.envs.registration:farm/Generals-v0"
 
 
 def play_out(env, seed=None):
@@ -37,23 +26,16 @@ def play_out(env, seed=None):
 
 
 def test_gymnasiums_checker_passes():
-    env = gymnasium.make("farm/Generals-v0", match=SMALL, render_mode="ansi")
+    env = gymnasium.make(NAME, match=SMALL, render_mode="ansi")
     check_env(env.unwrapped)
 
 
 def test_a_registered_environment_plays_under_gymnasiums_wrappers():
-    env = gymnasium.make("farm/Generals-v0", match=SMALL)
+    env = gymnasium.make(NAME, match=SMALL)
     obs, _ = env.reset(seed=1)
     assert obs in env.observation_space
     step = env.step(env.action_space.sample(mask=obs["action_mask"]))
     assert step[0] in env.observation_space
-
-
-def test_the_announced_entry_point_exists():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    target = project["entry-points"]["gymnasium.envs"]["farm"]
-    module, _, name = target.partition(":")
-    assert getattr(import_module(module), name) is register
 
 
 def test_whoever_only_passes_is_eliminated_by_the_expander_with_minus_one():

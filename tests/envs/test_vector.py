@@ -13,7 +13,6 @@ from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 
 from farm.engine.batch import Batch
 from farm.envs.match import Match
-from farm.envs.registration import register
 from farm.envs.single import AgentEnv
 from farm.envs.spaces import sample_legal
 from farm.envs.vector import AgentsVectorEnv
@@ -252,23 +251,29 @@ def test_what_cannot_be_is_refused():
 
 
 def test_gymnasium_makes_it_by_its_name():
-    if "farm/Generals-v0" not in gymnasium.registry:
-        register()
-    env = gymnasium.make_vec("farm/Generals-v0", num_envs=6, match=SELF_PLAY)
+    name = "farm.envs.registration:farm/Generals-v0"
+    env = gymnasium.make_vec(name, num_envs=6, match=SELF_PLAY)
     assert isinstance(env, AgentsVectorEnv)
     assert env.num_envs == 6
 
 
-def test_gymnasiums_vector_wrappers_understand_it():
-    env = DictInfoToList(RecordEpisodeStatistics(AgentsVectorEnv(8, SOLO)))
-    lengths = [
-        info["episode"]["l"]
-        for *_, infos in rollout(env, 200)
-        for info in infos
-        if "episode" in info
-    ]
+def test_gymnasiums_statistics_see_the_episodes():
+    env = RecordEpisodeStatistics(AgentsVectorEnv(8, SOLO))
+    lengths = []
+    for *_, infos in rollout(env, 200):
+        if "episode" in infos:
+            lengths += infos["episode"]["l"][infos["_episode"]].tolist()
     assert len(lengths) > 8
     assert max(lengths) <= 100
+
+
+def test_infos_come_apart_as_gymnasium_does_it():
+    env = DictInfoToList(AgentsVectorEnv(8, SOLO))
+    for _, _, terminated, truncated, infos in list(rollout(env, 110))[1:]:
+        ended = (terminated | truncated).tolist()
+        assert [info["tick"] == 0 for info in infos] == ended
+        assert ["final_obs" in info for info in infos] == ended
+        assert ["final_info" in info for info in infos] == ended
 
 
 def test_frames_make_planes_for_a_network():
