@@ -102,9 +102,10 @@ def _verify(args: argparse.Namespace) -> int:
     if args.check:
         seconds = (time.monotonic_ns() - start_ns) / 1e9
         bare = f" ({n_bare:,} games without any)" if n_bare else ""
+        mismatches = "mismatch" if n_mismatches == 1 else "mismatches"
         print(
             f"{n_games:,} games, {n_ticks:,} ticks, {n_hashes:,} hashes compared{bare}, "
-            f"{n_mismatches:,} mismatches, {seconds:.1f} s"
+            f"{n_mismatches:,} {mismatches}, {seconds:.1f} s"
         )
     return EXIT_INTERNAL if n_mismatches else EXIT_OK
 

@@ -20,6 +20,7 @@ from farm.replay.model import (
     Armies,
     Cells,
     GivenMap,
+    Half,
     Int32,
     Leave,
     Name,
@@ -34,9 +35,8 @@ from farm.replay.model import (
 
 MAX_LINE_BYTES: Final = 64 << 20
 
-_Half: TypeAlias = int | bool
-_Queued: TypeAlias = tuple[Seat, Int32, Int32, _Half]
-_Timed: TypeAlias = tuple[Seat, Int32, Int32, _Half, Tick]
+_Queued: TypeAlias = tuple[Seat, Int32, Int32, Half]
+_Timed: TypeAlias = tuple[Seat, Int32, Int32, Half, Tick]
 _Event: TypeAlias = tuple[Seat, Tick]
 _Digest: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
 _Generals: TypeAlias = Annotated[tuple[int | None, ...], Meta(max_length=64)]

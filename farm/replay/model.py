@@ -28,6 +28,8 @@ Uint64: TypeAlias = Annotated[int, Meta(ge=0)]
 Natural: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Period: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Flag: TypeAlias = Annotated[int, Meta(ge=0, le=1)]
+Half: TypeAlias = Flag | bool
+"""As other formats have it."""
 Tick: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_TICKS)]
 Seat: TypeAlias = Annotated[int, Meta(ge=0, lt=MAX_SEATS)]
 Side: TypeAlias = Annotated[int, Meta(ge=MIN_SIDE, le=MAX_SIDE)]

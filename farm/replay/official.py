@@ -26,6 +26,7 @@ from farm.replay.model import (
     Armies,
     Cells,
     GivenMap,
+    Half,
     Int32,
     Name,
     Order,
@@ -41,7 +42,7 @@ MAX_UNITS: Final = 32 << 20
 """Characters of the JSON."""
 OLDEST_VERSION: Final = 5
 
-_Move: TypeAlias = tuple[Seat, Int32, Int32, int | bool, Tick]
+_Move: TypeAlias = tuple[Seat, Int32, Int32, Half, Tick]
 _Event: TypeAlias = tuple[Seat, Tick]
 
 

