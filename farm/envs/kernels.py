@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.engine.bits import ONE, bit_of, int64, lowest
+from farm.engine.bits import ONE, ZERO, bit_of, int64, lowest
 from farm.engine.order import neighbour
 from farm.engine.reset import Settings, reset_game
 from farm.engine.state import (
@@ -28,6 +28,9 @@ from farm.engine.step import step_game
 from farm.jit import inline, kernel
 from farm.policies.dispatch import choose
 from farm.spec.actions import ACTIONS_PER_CELL, N_DIRECTIONS
+
+_BOTH = np.uint64(0x0101)
+"""Two bytes of a mask: a move of all, and of half of an army."""
 
 
 class Seating(NamedTuple):
@@ -207,15 +210,26 @@ def _write_mask(game: Game, seat: int, mask: NDArray[np.int8]) -> None:
     for word in range(game.n_words):
         starts = game.movable[seat, word]
         while starts:
-            cell = (word << 6) + lowest(starts)
-            bit = starts & (~starts + ONE)
-            starts ^= bit
-            for direction in range(N_DIRECTIONS):
-                if game.open_to[word, direction] & bit:
-                    _allow(mask, cell, direction)
+            _allow_open(game, word, lowest(starts), mask)
+            starts &= starts - ONE
     allies = np.uint64(game.side_seats[game.side[seat]]) & ~bit_of(seat)
     if allies:
         _allow_joins(game, seat, allies, mask)
+
+
+@inline
+def _allow_open(game: Game, word: int, position: int, mask: NDArray[np.int8]) -> None:
+    """Allow the moves of a cell's army onto open ground.
+
+    Its eight bytes are put together in a register: no branch to guess, and one store.
+    """
+    moves: np.uint64 = ZERO
+    for direction in range(N_DIRECTIONS):
+        is_open = (game.open_to[word, direction] >> np.uint64(position)) & ONE
+        moves |= (is_open * _BOTH) << np.uint64(16 * direction)
+    first = ((word << 6) + position) * ACTIONS_PER_CELL
+    for lane in range(ACTIONS_PER_CELL):
+        mask[first + lane] = np.int8((moves >> np.uint64(8 * lane)) & ONE)
 
 
 @inline
@@ -229,12 +243,6 @@ def _allow_joins(game: Game, seat: int, allies: np.uint64, mask: NDArray[np.int8
             for direction in range(N_DIRECTIONS):
                 to = neighbour(game, cell, direction)
                 if to >= 0 and game.owner[to] >= 0 and allies & bit_of(int64(game.owner[to])):
-                    _allow(mask, cell, direction)
-
-
-@inline
-def _allow(mask: NDArray[np.int8], cell: int, direction: int) -> None:
-    """Allow a move of all and of half of an army."""
-    action = cell * ACTIONS_PER_CELL + 2 * direction
-    mask[action] = 1
-    mask[action + 1] = 1
+                    action = cell * ACTIONS_PER_CELL + 2 * direction
+                    mask[action] = 1
+                    mask[action + 1] = 1
