@@ -2,7 +2,7 @@
 
 With `--tail` standard output belongs to the tail, which is a process of its own; the farm and its
 children log to standard error, and from the moment the farm serves only warnings, so that a line
-that rewrites itself stays whole. When the tail ends, or Ctrl-C reaches both, the farm drains.
+that rewrites itself stays whole. When the tail ends, or Ctrl-C comes, the farm drains.
 """
 
 import argparse
@@ -51,7 +51,11 @@ def _run_with_tail(overrides: Sequence[str], seconds: float | None) -> int:
 
     def start_tail(address: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own command line
-            _tail_command(address, as_json=not os.isatty(tail_stdout)), stdout=tail_stdout
+            _tail_command(address, as_json=not os.isatty(tail_stdout)),
+            stdin=subprocess.DEVNULL,
+            stdout=tail_stdout,
+            # Ctrl-C is for the supervisor: it lets the tail take what is left, then ends it.
+            process_group=0,
         )
 
     try:

@@ -116,7 +116,7 @@ class Arbiter:
 
     def accompany(self, process: Process) -> None:
         """Watch a process that is no child: when it ends, the farm stops; it ends with the farm."""
-        self._companion = Companion(process, self._rules.limits.abort_ns)
+        self._companion = Companion(process, self._rules.limits.abort_ns, self._now_ns)
         self._selector.register(process, selectors.EVENT_READ)
 
     def stop_at(self, at_ns: int) -> None:

@@ -1,7 +1,8 @@
 """A companion: a process that is no child and whose end ends the farm, as the tail of `farm up`.
 
-It shares the terminal and the process group, so Ctrl-C reaches it too. It goes last: while children
-drain, it takes what they still deliver.
+It shares the terminal for output, and leads a process group of its own: Ctrl-C reaches the
+supervisor only, which sends it on when its time has come. It goes last: while children drain, it
+takes what they still deliver.
 """
 
 import signal
@@ -9,6 +10,8 @@ import signal
 from farm.errors import EXIT_INTERNAL, EXIT_OK
 from farm.supervisor.spawn import Process
 
+YOUNG_NS = 1_000_000_000
+"""A companion younger than this has nothing to sum up, and may not be ready for Ctrl-C."""
 _ASKED = (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Ends that were asked for; the second half is how a program reports the first itself."""
 
@@ -19,10 +22,12 @@ class Companion:
     Args:
         process: started already.
         abort_ns: time between asking it to end and killing it.
+        now_ns: the time.
     """
 
-    def __init__(self, process: Process, abort_ns: int) -> None:
+    def __init__(self, process: Process, abort_ns: int, now_ns: int) -> None:
         self.process = process
+        self._began_ns = now_ns
         self._abort_ns = abort_ns
         self._asked_ns: int | None = None
 
@@ -42,6 +47,7 @@ class Companion:
         elif self._asked_ns is None:
             self._asked_ns = now_ns
             # As Ctrl-C would, so that it ends with its summary.
-            self.process.send(signal.SIGINT)
+            young = now_ns - self._began_ns < YOUNG_NS
+            self.process.send(signal.SIGTERM if young else signal.SIGINT)
         elif now_ns - self._asked_ns > self._abort_ns:
             self.process.send(signal.SIGKILL)

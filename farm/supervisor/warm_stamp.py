@@ -10,12 +10,12 @@ warm-up that finds everything compiled runs once too often.
 """
 
 import hashlib
-import os
 import platform
 import sys
-import tempfile
 from importlib import metadata
 from pathlib import Path
+
+from farm.cache import cache_root
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -28,24 +28,25 @@ KEPT_STAMPS = 8
 
 def is_warm() -> bool:
     """Whether this build was started here before and its compiled kernels are still there."""
-    name = _stamp_name()
-    for root in _cache_roots():
-        try:
-            folder = (root / name).read_text().strip()
-        except OSError:
-            continue
-        if folder and (root / folder / _MARKER).exists():
-            return True
-    return False
+    root = cache_root()
+    try:
+        folder = (root / _stamp_name()).read_text().strip()
+    except OSError:
+        return False
+    return bool(folder) and (root / folder / _MARKER).exists()
 
 
 def store() -> None:
-    """Leave the stamp: the warm-up has run, and every child was ready."""
-    markers = [marker for root in _cache_roots() for marker in root.glob(f"*/{_MARKER}")]
+    """Leave the stamp: the warm-up has run, and every child was ready.
+
+    Raises:
+        OSError: the disk is full or the folder was taken away; the next start compiles again.
+    """
+    root = cache_root()
+    markers = list(root.glob(f"*/{_MARKER}"))
     if not markers:
         return
     newest = max(markers, key=_age_key)
-    root = newest.parents[1]
     (root / _stamp_name()).write_text(f"{newest.parent.name}\n")
     stamps = sorted(root.glob(f"{_PREFIX}*"), key=_age_key, reverse=True)
     for old in stamps[KEPT_STAMPS:]:
@@ -70,12 +71,3 @@ def _processor() -> list[str]:
     """Model and features of the processors, each said once."""
     keys = ("model name", "flags", "CPU part", "Features")
     return sorted({line for line in _CPU_INFO.read_text().splitlines() if line.startswith(keys)})
-
-
-def _cache_roots() -> list[Path]:
-    """As in `farm.jit`: the folder for it, and where it goes if that cannot be written."""
-    explicit = os.environ.get("FARM_CACHE_DIR")
-    if explicit:
-        return [Path(explicit)]
-    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return [Path(base) / "farm", Path(tempfile.gettempdir()) / f"farm-cache-{os.getuid()}"]

@@ -120,18 +120,20 @@ def test_the_farm_ends_when_its_companion_does_and_with_its_exit_code(mini_farm,
     assert farm.events("child_exited", phase="draining", reason="exit code 0")
 
 
-def test_the_companion_goes_last_and_as_by_ctrl_c(mini_farm, child):
+def test_the_companion_goes_last(mini_farm, child):
     code = """if True:
         import json, signal, sys
-        signal.signal(signal.SIGINT, lambda *_: sys.exit(print("gone")))
+        say = lambda *_: sys.exit(print(json.dumps({"event": "gone"})))
+        signal.signal(signal.SIGINT, say)
+        signal.signal(signal.SIGTERM, say)
         print(json.dumps({"event": "here"}), flush=True)
         signal.pause()
     """
     farm = mini_farm(child("a"), companion=code)
     farm.wait_for("here")
     assert farm.stop() == 0
-    exited = next(n for n, text in enumerate(farm.text) if "child_exited" in text)
-    assert farm.text.index("gone") > exited
+    (gone,) = farm.events("gone")
+    assert farm.lines.index(gone) > farm.lines.index(farm.events("child_exited")[0])
 
 
 def test_a_supervisor_that_was_stopped_itself_does_not_blame_its_children(

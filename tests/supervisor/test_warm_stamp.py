@@ -70,12 +70,13 @@ def test_stamps_of_old_builds_do_not_pile_up(cache):
 
 
 def test_the_cache_root_is_the_one_that_kernels_use(monkeypatch, tmp_path):
-    assert warm_stamp._cache_roots() == [jit._cache_root()]
     monkeypatch.delenv("FARM_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert warm_stamp._cache_roots()[0] == jit._cache_root()
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert warm_stamp._cache_roots()[0] == jit._cache_root()
+    assert not warm_stamp.is_warm()
+    jit.mark_warm()
+    warm_stamp.store()
+    assert warm_stamp.is_warm()
+    assert jit.cache_dir().parent == tmp_path / "xdg" / "farm"
 
 
 def test_a_service_without_a_home_is_warm_from_the_temporary_folder(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """The README's two commands, typed as they stand there in a fresh clone."""
 
+import json
 import os
 import re
 import signal
@@ -58,7 +59,8 @@ def test_the_first_command_shows_experiences_arriving(clone, wait_until):
         def has_arrived():
             lines.append(process.stdout.readline())
             assert lines[-1], "".join(lines)
-            return re.search(r"[1-9][\d,]* experiences/s.*loss: 0", lines[-1])
+            line = json.loads(lines[-1]) if lines[-1].startswith("{") else {}
+            return line.get("experiences_per_s", 0) > 0 and line["lost"] == 0
 
         wait_until(has_arrived, timeout_s=5 * NEWCOMER_S, what="the first experiences")
     finally:

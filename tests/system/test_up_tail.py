@@ -1,0 +1,122 @@
+"""`farm up --tail`: a farm and its client in one terminal, or in none."""
+
+import fcntl
+import os
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from farm.shm.segment import list_segments
+
+pytestmark = pytest.mark.timeout(600)
+
+SMALL = ("worker.games=4", f"ring.bytes={1 << 20}", "serve.address=127.0.0.1:0")
+SIZE = (24, 140)
+"""Rows and columns."""
+CTRL_C = b"\x03"
+DEADLINE_S = 540.0
+
+
+def command(instance, *options):
+    return [sys.executable, "-m", "farm.cli.main", "up", *options, f"instance={instance}", *SMALL]
+
+
+def running_under(instance):
+    """Processes whose command line names the instance, or a tail of this test."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue
+        if any(instance in word for word in words):
+            found.append(words)
+    return found
+
+
+def test_without_a_terminal_the_tail_has_standard_output_and_the_farm_standard_error(instance):
+    done = subprocess.run(
+        command(instance, "--tail", "--seconds", "2"),
+        capture_output=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert done.returncode == 0, err
+    assert "experiences" in out
+    assert "farm_ready" not in out
+    assert '"event":"farm_ready"' in err
+    after_ready = err[err.index("farm_ready") :].splitlines()[1:]
+    assert not [line for line in after_ready if '"level":"info"' in line]
+    assert list_segments(instance) == []
+    assert running_under(instance) == []
+
+
+class Terminal:
+    """A process on a terminal of its own."""
+
+    def __init__(self, words):
+        self._master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
+        self.process = subprocess.Popen(
+            words,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            # As Python knows it: pytest's readline has put COLUMNS=80 into the C library's.
+            env=dict(os.environ),
+            preexec_fn=lambda: os.login_tty(slave),  # noqa: PLW1509 - needs a terminal of its own
+        )
+        os.close(slave)
+        self.text = ""
+
+    def read_until(self, word, timeout_s=DEADLINE_S):
+        deadline = time.monotonic() + timeout_s
+        while word not in self.text:
+            assert time.monotonic() < deadline, self.text
+            self.text += self._read()
+
+    def press(self, keys):
+        os.write(self._master, keys)
+
+    def wait(self, timeout_s=60.0):
+        """The return code; reads along, as a terminal does."""
+        deadline = time.monotonic() + timeout_s
+        while (returncode := self.process.poll()) is None:
+            assert time.monotonic() < deadline, self.text
+            self.text += self._read()
+        return returncode
+
+    def _read(self):
+        try:
+            return os.read(self._master, 65536).decode(errors="replace")
+        except OSError:  # EIO: nobody has the other end open any more
+            time.sleep(0.01)
+            return ""
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._master)
+
+
+@pytest.fixture
+def terminal(instance):
+    shown = Terminal(command(instance, "--tail"))
+    yield shown
+    shown.close()
+
+
+def test_ctrl_c_ends_the_tail_and_drains_the_farm(terminal, instance):
+    terminal.read_until("loss: 0")
+    terminal.press(CTRL_C)
+    assert terminal.wait() == 0
+    assert "Traceback" not in terminal.text
+    assert list_segments(instance) == []
+    assert running_under(instance) == []
