@@ -4,21 +4,29 @@ A worker numbers its trajectories without gaps, across its generations too. Seen
 runs; in the ordinary case there is one run a worker and noting is one comparison. Whoever is the
 only reader sees a number missing exactly if it was lost; members of a group see the others' share
 as missing.
+
+Only a number that is known to have been seen counts as come twice. Where a group leaves so many
+holes that memory runs out, the lowest numbers are forgotten: whatever comes from there later is
+taken for new, as a repeat does less harm than a loss.
 """
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
 MAX_RUNS = 4096
-"""Runs kept a worker; beyond them the lowest hole is given up and stays counted as missing."""
+"""Runs kept a worker; beyond them the lowest is forgotten, and the holes around it stay missing."""
 
 
 @dataclass(slots=True)
 class _Worker:
-    """Runs of sequences seen: run i is first[i] to last[i], both included, ascending."""
+    """Runs of sequences seen: run i is first[i] to last[i], both included, ascending.
+
+    Nothing is known of sequences below `floor`.
+    """
 
     first: list[int] = field(default_factory=list)
     last: list[int] = field(default_factory=list)
+    floor: int = 0
 
 
 class SequenceLedger:
@@ -37,7 +45,7 @@ class SequenceLedger:
         self.missing = 0
 
     def note(self, worker: int, sequence: int) -> bool:
-        """Record a sequence; False if it was recorded before."""
+        """Record a sequence; False if it is known to have been recorded before."""
         runs = self._workers.get(worker)
         if runs is None:
             self._workers[worker] = _Worker([sequence], [sequence])
@@ -53,6 +61,8 @@ class SequenceLedger:
         self._workers.clear()
 
     def _note_out_of_order(self, runs: _Worker, sequence: int) -> bool:
+        if sequence < runs.floor:
+            return True
         first, last = runs.first, runs.last
         index = bisect_right(first, sequence)
         if index > 0 and sequence <= last[index - 1]:
@@ -68,8 +78,8 @@ class SequenceLedger:
         last.insert(index, sequence)
         _join(runs, index)
         if len(first) > MAX_RUNS:
-            first[1] = first[0]
             del first[0], last[0]
+            runs.floor = first[0]
         return True
 
 

@@ -1,5 +1,6 @@
 """The ledger against a set."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,8 +48,34 @@ def test_memory_is_bounded_and_what_was_given_up_stays_missing(monkeypatch):
         made.note(0, sequence)
     assert len(made._workers[0].first) == 8
     assert made.missing == 99
-    assert not made.note(0, 3)  # within what was given up: taken for a repeat
     assert made.note(0, 197)
+    assert made.missing == 98
+
+
+def test_what_comes_from_below_the_memory_is_new_each_time_and_changes_no_count(monkeypatch):
+    """Dropped as a repeat, it would be acknowledged and lost."""
+    monkeypatch.setattr(ledger, "MAX_RUNS", 8)
+    made = SequenceLedger()
+    for sequence in range(0, 200, 2):
+        made.note(0, sequence)
+    assert made.note(0, 3)
+    assert made.note(0, 3)
+    assert made.note(0, 4)
+    assert (made.duplicates, made.missing) == (0, 99)
+    assert not made.note(0, 198)
+
+
+@settings(max_examples=200, deadline=None)
+@given(noted=st.lists(st.integers(0, 60), max_size=80))
+def test_with_little_memory_nothing_new_is_ever_taken_for_a_repeat(noted):
+    made = SequenceLedger()
+    seen = set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "MAX_RUNS", 3)
+        for sequence in noted:
+            assert made.note(0, sequence) or sequence in seen
+            assert len(made._workers[0].first) <= 3
+            seen.add(sequence)
 
 
 def test_numbers_start_over_after_a_restart_and_counts_go_on():
