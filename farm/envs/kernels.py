@@ -68,29 +68,18 @@ class Results(NamedTuple):
 
 
 @kernel
-def open_games(
-    games: Games,
-    seating: Seating,
-    settings: Settings,
-    seed: np.uint64,
-    numbers: NDArray[np.uint64],
-    results: Results,
-) -> None:
-    """Set up every game.
+def mask_agents(games: Games, seating: Seating, results: Results) -> None:
+    """Write the masks of every agent in games that were just set up.
 
     Args:
-        games: the batch.
+        games: the batch, read.
         seating: who plays which seat.
-        settings: of the games.
-        seed: of the games.
-        numbers: uint64[G], the number of each game, read.
         results: of which the masks are written.
 
     Writes:
-        games, results.mask.
+        results.mask.
     """
-    for g in range(numbers.size):
-        reset_game(games, g, seed, numbers[g], settings)
+    for g in range(games.height.size):
         game = view(games, g)
         for agent in range(seating.agents.size):
             _write_mask(game, int64(seating.agents[agent]), results.mask[g, agent])

@@ -6,8 +6,9 @@ Written and read by one thread: `step` calls one kernel, which fills the arrays 
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.engine.batch import reset_games
 from farm.engine.state import TICK, allocate
-from farm.envs.kernels import Results, Seating, open_games, step_agents
+from farm.envs.kernels import Results, Seating, mask_agents, step_agents
 from farm.envs.match import Match
 from farm.spec.actions import n_actions
 from farm.spec.observation import frame_bytes, frame_dtype
@@ -77,9 +78,8 @@ class SeatBatch:
             self._numbers[:] = self._first_numbers
         self.results.alive[:] = True
         self.results.ended[:] = False
-        open_games(
-            self._games, self._seating, self._settings, self._seed, self._numbers, self.results
-        )
+        reset_games(self._games, self._seed, self._numbers, self._settings)
+        mask_agents(self._games, self._seating, self.results)
 
     def step(self, actions: NDArray[np.int64]) -> int:
         """Play a tick of every game.

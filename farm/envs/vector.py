@@ -35,7 +35,7 @@ class AgentsVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.gener
 
     Observations are dictionaries (`spaces.observation_space`); rewards are sparse: -1 on the tick
     an agent is eliminated, +1 on the tick its side wins. Infos: `tick` int32, `alive` bool, and
-    after the end of a game `final_obs` and `final_info`, with the same names.
+    after the end of a game `final_obs` and `final_info`, with the same names; all are copies.
 
     Args:
         num_envs: agents in all, a multiple of the agents in a game.
