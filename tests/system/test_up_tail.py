@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import select
 import struct
 import subprocess
 import sys
@@ -93,6 +94,8 @@ class Terminal:
         return returncode
 
     def _read(self):
+        if not select.select([self._master], [], [], 0.2)[0]:
+            return ""
         try:
             return os.read(self._master, 65536).decode(errors="replace")
         except OSError:  # EIO: nobody has the other end open any more
