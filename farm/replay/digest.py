@@ -2,14 +2,22 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from farm.replay.model import DIGEST_BYTES
 
-_DROPPED: Final = str.maketrans("", "", "[] ")
+_LOWEST: Final = -4
+_HIGHEST: Final = 9_999
+_WORDS: Final = np.array([f"{number}," for number in range(_LOWEST, _HIGHEST + 1)], "S5")
+"""Each number and its comma, filled up with zero bytes."""
+
+Numbers: TypeAlias = Sequence[int] | NDArray[np.integer]
 
 
-def digest_bytes(owners: Sequence[int], armies: Sequence[int], generals: Sequence[int]) -> bytes:
+def digest_bytes(owners: Numbers, armies: Numbers, generals: Numbers) -> bytes:
     """The beginning of the md5 of `owners|armies|generals`, each list joined by commas.
 
     Args:
@@ -17,6 +25,16 @@ def digest_bytes(owners: Sequence[int], armies: Sequence[int], generals: Sequenc
         armies: of each cell.
         generals: cell of each player's general, -1 once captured or neutralised.
     """
-    # The text of a list without brackets and spaces is made much faster than a join of strings.
-    text = f"{list(owners)}|{list(armies)}|{list(generals)}".translate(_DROPPED)
-    return hashlib.md5(text.encode(), usedforsecurity=False).digest()[:DIGEST_BYTES]
+    text = b"|".join((_joined(owners), _joined(armies), _joined(generals)))
+    return hashlib.md5(text, usedforsecurity=False).digest()[:DIGEST_BYTES]
+
+
+def _joined(numbers: Numbers) -> bytes:
+    """The numbers in decimal, with commas between them."""
+    array = np.asarray(numbers, np.int64)
+    if not array.size:
+        return b""
+    if array.min() < _LOWEST or array.max() > _HIGHEST:
+        return ",".join(map(str, array.tolist())).encode()
+    # Looking words up and dropping what fills them takes a tenth of the time of a join.
+    return _WORDS[array - _LOWEST].tobytes().translate(None, b"\0")[:-1]

@@ -45,9 +45,9 @@ _Generals: TypeAlias = Annotated[tuple[int | None, ...], Meta(max_length=64)]
 class State(Struct, frozen=True):
     """A state in full."""
 
-    owner: Annotated[tuple[int, ...], Meta(max_length=1 << 16)]
-    army: Annotated[tuple[int, ...], Meta(max_length=1 << 16)]
-    generals: Annotated[tuple[int, ...], Meta(max_length=64)]
+    owner: Armies
+    army: Armies
+    generals: Armies
 
 
 class Line(Struct, frozen=True, kw_only=True):

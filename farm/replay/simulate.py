@@ -110,11 +110,8 @@ class Playback:
 
     def digest(self) -> bytes:
         """Digest of the state, 6 bytes."""
-        return digest_bytes(
-            self.games.owner[_ROW].tolist(),
-            self.games.army[_ROW].tolist(),
-            self.games.general[_ROW].tolist(),
-        )
+        games = self.games
+        return digest_bytes(games.owner[_ROW], games.army[_ROW], games.general[_ROW])
 
     def _leave(self, seat: int) -> None:
         if self.games.alive[_ROW, seat]:
