@@ -144,12 +144,19 @@ class _Farm:
         if quiet:
             log.set_level(QUIET)
         if self.cold:
-            warm_stamp.store()
+            _remember_that_it_is_warm()
         if seconds is not None:
             arbiter.stop_at(time.monotonic_ns() + int(seconds * NS_PER_S))
         process = ready(address) if ready else None
         if process is not None:
             arbiter.accompany(ChildProcess(process))
+
+
+def _remember_that_it_is_warm() -> None:
+    try:
+        warm_stamp.store()
+    except OSError as error:
+        log.get_logger().warning("warm_stamp_not_kept", error=str(error))
 
 
 def _shared(config: FarmConfig, stack: ExitStack, *, quiet: bool) -> ControlBlock:

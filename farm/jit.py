@@ -5,19 +5,14 @@ inlined call made a step thirty times slower. So they cannot allocate: no `np.ze
 slice into a slice; room is an argument, copies are loops. Code compiled by other means
 (`numba.njit`) must not call a part that returns arrays: it would drop references that nobody holds.
 
-Compiled code is cached on disk in a folder named by a digest over every file that defines a kernel,
-Numba's version and the processor. Numba itself looks only at the file a function stands in, so that
-an edited helper in another file would run stale; here any edit starts a fresh folder.
-
-The folder is in `$FARM_CACHE_DIR`, else `$XDG_CACHE_HOME/farm`, else `~/.cache/farm`, else, where
-that cannot be made, in the system's folder for temporary files.
+Compiled code is cached on disk (cache.py), in a folder named by a digest over every file that has
+a kernel, Numba's version and the processor. Numba itself looks only at the file a function stands
+in, so that an edited helper in another file would run stale; here any edit starts a fresh folder.
 """
 
 import functools
 import hashlib
-import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -28,6 +23,8 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
+
+from farm.cache import cache_root
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,8 +38,8 @@ _OPTIONS = {
     "no_cfunc_wrapper": True,
 }
 
-_EXPLICIT = "FARM_CACHE_DIR"
-
+WARM_MARKER = "warm"
+"""File in a folder that a warm-up has filled."""
 KEPT_CACHES = 4
 """Digest folders kept; the least recently used beyond these are removed."""
 
@@ -77,19 +74,20 @@ def _compile(function: Callable[P, R], **options: bool) -> Callable[P, R]:
 
 
 def cache_dir() -> Path:
-    """The folder of this build's compiled kernels on this machine."""
-    return _cache_root() / _digest()
-
-
-def is_warm() -> bool:
-    """Whether a warm-up has marked the folder as filled."""
-    return (cache_dir() / "warm").exists()
+    """The folder of this build's compiled kernels on this machine, made if need be."""
+    folder = cache_root() / _digest()
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def mark_warm() -> None:
-    """Record that every kernel is compiled, and drop the folders of older builds."""
+    """Record that every kernel is compiled, and drop the folders of older builds.
+
+    Raises:
+        OSError: the disk is full or the folder was taken away.
+    """
     current = cache_dir()
-    (current / "warm").touch()
+    (current / WARM_MARKER).touch()
     others = sorted(
         (path for path in current.parent.iterdir() if path.is_dir() and path != current),
         key=lambda path: path.stat().st_mtime,
@@ -156,14 +154,6 @@ class _PartCompiler(CompilerBase):
         return [whole]
 
 
-def _cache_root() -> Path:
-    explicit = os.environ.get(_EXPLICIT)
-    if explicit:
-        return Path(explicit)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "farm"
-
-
 @functools.cache  # what this process has loaded, whatever becomes of the files
 def _digest() -> str:
     package = Path(__file__).resolve().parent
@@ -178,16 +168,5 @@ def _digest() -> str:
     return digest.hexdigest()
 
 
-def _prepare() -> None:
-    """Make the folder and point Numba to it, wherever it can be made."""
-    try:
-        cache_dir().mkdir(parents=True, exist_ok=True)
-    except OSError:
-        # A service account without a home: what is compiled is worth keeping until a reboot.
-        os.environ[_EXPLICIT] = str(Path(tempfile.gettempdir()) / f"farm-cache-{os.getuid()}")
-        cache_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
-    config: Any = numba.config
-    config.CACHE_DIR = str(cache_dir())
-
-
-_prepare()
+_config: Any = numba.config
+_config.CACHE_DIR = str(cache_dir())

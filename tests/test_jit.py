@@ -1,5 +1,7 @@
 """Compiled code: cached under a name that changes with any kernel, compiled once, never stale."""
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +57,14 @@ def cache_dir_of(source_tree: Path, **environment: str) -> str:
 def source_tree(tmp_path):
     """A package of its own, with the files that matter to the digest."""
     copy = tmp_path / "tree" / "farm"
-    for name in ("__init__.py", "jit.py", "spec/tiles.py", "engine/bits.py", "errors.py"):
+    for name in (
+        "__init__.py",
+        "cache.py",
+        "jit.py",
+        "spec/tiles.py",
+        "engine/bits.py",
+        "errors.py",
+    ):
         target = copy / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((PACKAGE / name).read_bytes())
@@ -83,12 +92,23 @@ def test_a_home_that_cannot_be_written_to_is_no_obstacle(source_tree, tmp_path):
     assert Path(folder).is_dir()
 
 
+def test_a_folder_that_someone_else_could_fill_is_not_used(source_tree, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    planted = tmp_path / f"farm-cache-{os.getuid()}"
+    planted.mkdir(mode=0o755)
+    folder = Path(cache_dir_of(source_tree, HOME=str(blocked), TMPDIR=str(tmp_path)))
+    assert planted not in folder.parents
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+    planted.chmod(0o700)
+    folder = Path(cache_dir_of(source_tree, HOME=str(blocked), TMPDIR=str(tmp_path)))
+    assert planted in folder.parents
+
+
 def test_only_the_newest_folders_are_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("FARM_CACHE_DIR", str(tmp_path))
     for number in range(jit.KEPT_CACHES + 3):
         (tmp_path / f"old{number}").mkdir()
-    jit.cache_dir().mkdir()
-    assert not jit.is_warm()
     jit.mark_warm()
-    assert jit.is_warm()
+    assert (jit.cache_dir() / jit.WARM_MARKER).exists()
     assert len(list(tmp_path.iterdir())) == jit.KEPT_CACHES

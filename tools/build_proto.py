@@ -39,6 +39,8 @@ def generate(root: Path) -> None:
     from grpc_tools import protoc  # noqa: PLC0415 - absent when only the metadata is asked for
 
     sources = sorted((root / "proto").rglob("*.proto"))
+    if not sources and (root / "farm" / "rpc" / "v1" / "experience_pb2.py").exists():
+        return
     arguments = [
         "protoc",
         f"--proto_path={root / 'proto'}",

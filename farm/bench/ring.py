@@ -15,11 +15,13 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.errors import UsageError
 from farm.jit import inline, kernel
 from farm.shm import ring
 from farm.shm.atomics import load_word, store_word
@@ -138,7 +140,7 @@ def consume(
     return position, expected
 
 
-def run(seconds: float) -> dict[str, float]:
+def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     """Measure both record sizes for a share of `seconds` each, and the reference.
 
     Returns:
@@ -147,7 +149,12 @@ def run(seconds: float) -> dict[str, float]:
         corrupt, lost: records that failed their sum or never came, over both.
         one_process_records_per_s: the reference, 64 bytes.
         ratio_to_one_process: records_per_s over that.
+
+    Raises:
+        UsageError: there are overrides; no config is involved.
     """
+    if overrides:
+        raise UsageError(f"ring_1p1c takes no overrides, not {' '.join(overrides)}")
     share_s = seconds / 3
     small = _two_processes(SMALL_BYTES, share_s)
     large = _two_processes(LARGE_BYTES, share_s)
@@ -210,9 +217,7 @@ def _one_process(n_bytes: int, seconds: float) -> float:
 
 def _spawn(role: str, instance: str, n_bytes: int, seconds: float) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "farm.bench.ring", role, instance, str(n_bytes), str(seconds)]
-    return subprocess.Popen(  # noqa: S603 - this interpreter and this file
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _tell(child: subprocess.Popen[str], line: str) -> None:

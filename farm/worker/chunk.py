@@ -27,6 +27,7 @@ from farm.engine.state import (
 from farm.engine.step import step_game
 from farm.jit import inline
 from farm.policies.dispatch import choose
+from farm.shm.memcpy import copy_bytes
 from farm.shm.ring import next_sequence, try_claim
 from farm.spec.trajectory import CHECKSUM_PREFIX, RECORD_HEADER
 from farm.worker import lz4, wire
@@ -181,8 +182,8 @@ def _write_record(
     if at < 0:
         return False
     wire.fill_header(scratch.header, scratch.fields, plan.hashes[seat], scratch.reward[seat])
-    at = wire.copy_bytes(ring, at, scratch.header_bytes, _HEADER_BYTES)
-    wire.write_entry(ring, at, scratch.head, n_head, out, n_payload)
+    copy_bytes(ring, at, scratch.header_bytes, 0, _HEADER_BYTES)
+    wire.write_entry(ring, at + _HEADER_BYTES, scratch.head, n_head, out, n_payload)
     return True
 
 

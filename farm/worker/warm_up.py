@@ -26,7 +26,10 @@ def main(context: ChildContext) -> int:
     """Compile what is not in the cache yet; quick if all of it is."""
     began = time.monotonic()
     compile_kernels()
-    jit.mark_warm()
+    try:
+        jit.mark_warm()
+    except OSError as error:
+        context.log.warning("kernels_not_kept", error=str(error))
     context.log.info("kernels_ready", took_s=round(time.monotonic() - began, 1))
     return 0
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.jit import inline
+from farm.shm.memcpy import copy_bytes
 
 GAME_ID, SEAT, N_SEATS, N_ALLIES, HEIGHT, WIDTH = 1, 2, 3, 4, 5, 6
 FIRST_TICK, N_STEPS, TERMINATED, TRUNCATED = 7, 8, 9, 10
@@ -147,16 +148,9 @@ def write_entry(
     """
     out[at] = _BATCH_ENTRY_TAG
     at = _put_varint(out, at + 1, np.uint64(n_head_bytes + n_payload_bytes))
-    at = copy_bytes(out, at, head, n_head_bytes)
-    return copy_bytes(out, at, payload, n_payload_bytes)
-
-
-@inline
-def copy_bytes(out: NDArray[np.uint8], at: int, source: NDArray[np.uint8], n_bytes: int) -> int:
-    """Copy source[:n_bytes] to `at`; the offset behind it."""
-    for index in range(n_bytes):
-        out[at + index] = source[index]
-    return at + n_bytes
+    copy_bytes(out, at, head, 0, n_head_bytes)
+    copy_bytes(out, at + n_head_bytes, payload, 0, n_payload_bytes)
+    return at + n_head_bytes + n_payload_bytes
 
 
 @inline

@@ -1,5 +1,6 @@
 """`farm bench`: finds a bench by name, ends with one JSON line, fails when something was lost."""
 
+import inspect
 import json
 import sys
 import types
@@ -8,6 +9,7 @@ import pytest
 
 from farm.bench.registry import BENCHES, BenchInfo
 from farm.cli import main as cli
+from farm.cli.bench import load
 from farm.errors import EXIT_INTERNAL, EXIT_OK, EXIT_USAGE
 
 
@@ -63,3 +65,8 @@ def test_an_unknown_bench_is_a_usage_error_that_suggests_one(capsys):
 def test_no_bench_at_all_is_a_usage_error_that_lists_them(capsys):
     assert cli.main(["bench"]) == EXIT_USAGE
     assert "ring_1p1c" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(BENCHES))
+def test_every_bench_takes_seconds_and_overrides(name):
+    inspect.signature(load(name)).bind(1.0, ["a=b"])
