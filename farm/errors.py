@@ -15,7 +15,7 @@ FarmError                      70  anything of the farm's own
 ├─ LifecycleError              70  a move that a lifecycle does not allow: a bug of ours
 ├─ CorruptDataError            70  bytes that fail their checksum or their shape
 │  └─ ReplayError                  a file of recorded games cannot be understood; carries its path
-├─ RequestError                70  a service refuses what a caller asks; farm/rpc/status.py has the status
+├─ RequestError                70  a service refuses a request; rpc/status.py has the status
 │  ├─ InvalidRequestError          it cannot be understood or is out of bounds
 │  ├─ NotFoundError                it names something that is not there
 │  ├─ TooManyStreamsError          `serve.max_streams` are open
@@ -75,7 +75,7 @@ class AddressInUseError(ResourceError):
 
 
 class SharedMemoryFullError(ResourceError):
-    """/dev/shm has less room than the segments need."""
+    """There is less room in /dev/shm than the segments need."""
 
 
 class InstanceRunningError(ResourceError):

@@ -9,11 +9,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import psutil
 
@@ -22,12 +23,9 @@ from farm.errors import FarmError
 from farm.shm.control import ControlBlock
 
 N_PROCESSORS: Final = 2
-DEFAULTS: Final = (
-    "match.seats=[random,random]",
-    "worker.count=1",
-    "serve.address=127.0.0.1:0",
-    "telemetry.format=json",
-)
+DEFAULTS: Final = ("match.seats=[random,random]", "worker.count=1")
+FIXED: Final = ("serve.address=127.0.0.1:0", "telemetry.format=json", "telemetry.level=info")
+"""What the bench relies on, whatever the overrides say."""
 ENGINE_SHARE: Final = 0.15
 """Share of the time for the reference."""
 
@@ -81,26 +79,33 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
 def _farm(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
     """A running farm: its instance name and address."""
     instance = f"bench-{os.getpid()}"
-    command = [sys.executable, "-m", "farm.cli.main", "up", *DEFAULTS, *overrides]
-    with subprocess.Popen([*command, f"instance={instance}"], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
+    options = [*DEFAULTS, *overrides, *FIXED, f"instance={instance}"]
+    command = [sys.executable, "-m", "farm.cli.main", "up", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
-            yield instance, _wait_for_address(process.stdout)
+            yield instance, _wait_for_address(process)
         finally:
             process.terminate()
-            process.communicate(timeout=_STOP_S)
+            try:
+                process.communicate(timeout=_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
-def _wait_for_address(output: IO[bytes]) -> str:
+def _wait_for_address(process: subprocess.Popen[bytes]) -> str:
+    """What the farm says until it is ready; it is killed if that takes too long, which ends it."""
+    assert process.stdout is not None
     said = []
-    deadline_s = time.monotonic() + _START_S
-    for line in output:
-        said.append(line.decode(errors="replace"))
-        event = json.loads(line) if line.startswith(b"{") else {}
-        if event.get("event") == "farm_ready":
-            return str(event["address"])
-        if time.monotonic() > deadline_s:
-            break
+    overdue = threading.Timer(_START_S, process.kill)
+    overdue.start()
+    try:
+        for line in process.stdout:
+            said.append(line.decode(errors="replace"))
+            event = json.loads(line) if line.startswith(b"{") else {}
+            if event.get("event") == "farm_ready":
+                return str(event["address"])
+    finally:
+        overdue.cancel()
     raise FarmError("the farm did not get ready:\n" + "".join(said[-20:]))
 
 
@@ -119,13 +124,18 @@ def _receive(
         took_s = time.perf_counter() - began_s
         if not line:
             raise FarmError(f"the client ended with exit code {client.wait()} and said nothing")
-        roles = {
-            role: {
-                "cpu": round((_cpu_s(process) - before[role]) / took_s, 3),
-                "peak_mib": round(_peak_bytes(process) / 2**20, 1),
+        try:
+            roles = {
+                role: {
+                    "cpu": round((_cpu_s(process) - before[role]) / took_s, 3),
+                    "peak_mib": round(_peak_bytes(process) / 2**20, 1),
+                }
+                for role, process in processes.items()
             }
-            for role, process in processes.items()
-        }
+        except (psutil.NoSuchProcess, FileNotFoundError) as error:
+            raise FarmError(
+                f"a process of the farm was replaced during the run: {error}"
+            ) from error
         return json.loads(line), roles
 
 

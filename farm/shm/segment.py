@@ -124,7 +124,7 @@ class Segment:
         self.mem: NDArray[np.uint8] = np.frombuffer(self._map, dtype=np.uint8)
 
     @classmethod
-    def create(  # noqa: PLR0913 - the header has this many fields
+    def create(
         cls,
         name: str,
         *,
