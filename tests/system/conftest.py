@@ -1,11 +1,33 @@
 """Whole farms, started as a user starts them."""
 
+import os
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
 FIRST_START_S = 540.0
 """Compiling every kernel on a slow, busy machine; a warm start takes seconds."""
+
+
+def contention():
+    """How much slower than alone a program runs right now: wall time by processor time, from 1.
+
+    Time limits are promises about a machine that does nothing else, and tests run where they run.
+    """
+    before, began = os.times(), time.monotonic()
+    subprocess.run([sys.executable, "-c", "import numba"], check=True, timeout=60)
+    wall_s, after = time.monotonic() - began, os.times()
+    used_s = after.children_user + after.children_system
+    used_s -= before.children_user + before.children_system
+    return max(1.0, wall_s / used_s)
+
+
+@pytest.fixture(name="contention", scope="session")
+def contention_fixture():
+    return contention
 
 
 def free_address():

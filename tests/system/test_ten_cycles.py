@@ -30,11 +30,13 @@ STAGES = (
 class Cycle:
     """One farm, and what was left right after it."""
 
-    def __init__(self, farm, number):
+    def __init__(self, farm, number, slowdown):
         self.farm = farm
+        self.slowdown = slowdown
         self.number = number
         self.pids = [line["child_pid"] for line in farm.events("child_spawned")]
         self.n_threads = len(list(Path(f"/proc/{farm.pid}/task").iterdir()))
+        self.ready = farm.events("farm_ready")
         self.maps = Path(f"/proc/{farm.pid}/maps").read_text()
 
     def end(self, is_alive, wait_until, instance):
@@ -48,12 +50,13 @@ class Cycle:
 
 
 @pytest.fixture(scope="module")
-def cycles(shared_farm_up, shared_instance, is_alive, wait_until):
+def cycles(shared_farm_up, shared_instance, is_alive, wait_until, contention):
     done = []
     for event, number in STAGES:
+        slowdown = contention() if event == "farm_ready" else None
         farm = shared_farm_up(*SMALL, ready=event == "farm_ready")
         farm.wait_for(event)
-        cycle = Cycle(farm, number)
+        cycle = Cycle(farm, number, slowdown)
         cycle.end(is_alive, wait_until, shared_instance)
         done.append(cycle)
     return done
@@ -87,9 +90,9 @@ def test_the_next_start_reclaims_what_a_killed_farm_left(cycles):
 
 
 def test_a_warm_start_serves_within_three_seconds(cycles):
-    """The best of those after the first: the machine may be busy with other things."""
-    ready = [line for cycle in cycles[1:] for line in cycle.farm.events("farm_ready")]
-    assert min(line["startup_s"] for line in ready) < 3.0
+    """The best of those after the first."""
+    ready = [cycle for cycle in cycles[1:] if cycle.ready]
+    assert min(cycle.ready[0]["startup_s"] / cycle.slowdown for cycle in ready) < 3.0
 
 
 def test_the_supervisor_is_one_thread_without_numba_and_grpc(cycles):

@@ -17,6 +17,8 @@ from farm.shm.segment import list_segments
 pytestmark = pytest.mark.timeout(600)
 
 SMALL = ("worker.games=4", f"ring.bytes={1 << 20}", "serve.address=127.0.0.1:0")
+ON_A_TERMINAL = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
+"""Becomes the command in its arguments, with standard input as its controlling terminal."""
 SIZE = (24, 140)
 """Rows and columns."""
 CTRL_C = b"\x03"
@@ -65,13 +67,12 @@ class Terminal:
         self._master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
         self.process = subprocess.Popen(
-            words,
+            [sys.executable, "-c", ON_A_TERMINAL, *words],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             # As Python knows it: pytest's readline has put COLUMNS=80 into the C library's.
             env=dict(os.environ),
-            preexec_fn=lambda: os.login_tty(slave),  # noqa: PLW1509 - needs a terminal of its own
         )
         os.close(slave)
         self.text = ""
