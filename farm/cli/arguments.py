@@ -93,7 +93,7 @@ The last line on standard output is one JSON object; progress is on standard err
 {OVERRIDES_HELP}"""
 
 
-REPLAY_HELP = f"""\
+REPLAY_HELP = """\
 examples:
   farm replay game.replay            play it again and compare: a line for each game
   farm replay --check games/*.jsonl.gz
@@ -107,7 +107,10 @@ examples:
 It reads .replay files, JSON lines (.jsonl, .jsonl.gz) and official .gior files, and knows them by
 their contents. A game agrees when the state after every tick has the recorded hash.
 
-{EXIT_CODES_HELP}"""
+exit codes:
+  0 done, all agree    2 usage    69 a file cannot be opened or written
+  70 a file is damaged or unknown, or a game differs: the message says which
+"""
 
 
 def build_parser() -> argparse.ArgumentParser:

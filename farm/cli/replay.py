@@ -97,17 +97,21 @@ def _verify(args: argparse.Namespace) -> int:
             n_mismatches += not verdict.agrees
             if not (args.check and verdict.agrees):
                 progress.console.out(_line(game, verdict, with_path=len(args.files) > 1))
-            words = f"{n_games:,} games, {n_ticks:,} ticks, {n_mismatches} mismatches"
+            words = f"games {n_games:,}, ticks {n_ticks:,}, mismatches {n_mismatches:,}"
             progress.update(task, description=words, completed=game.done_bytes)
     if args.check:
         seconds = (time.monotonic_ns() - start_ns) / 1e9
-        bare = f" ({n_bare:,} games without any)" if n_bare else ""
-        mismatches = "mismatch" if n_mismatches == 1 else "mismatches"
+        bare = f" ({_count(n_bare, 'game')} without any)" if n_bare else ""
         print(
-            f"{n_games:,} games, {n_ticks:,} ticks, {n_hashes:,} hashes compared{bare}, "
-            f"{n_mismatches:,} {mismatches}, {seconds:.1f} s"
+            f"{_count(n_games, 'game')}, {_count(n_ticks, 'tick')}, "
+            f"{_count(n_hashes, 'hash', 'hashes')} compared{bare}, "
+            f"{_count(n_mismatches, 'mismatch', 'mismatches')}, {seconds:.1f} s"
         )
     return EXIT_INTERNAL if n_mismatches else EXIT_OK
+
+
+def _count(n: int, one: str, many: str = "") -> str:
+    return f"{n:,} {one if n == 1 else many or f'{one}s'}"
 
 
 def _progress() -> Progress:
@@ -143,7 +147,11 @@ def _agreement(replay: Replay, verdict: Verdict) -> str:
             f"DIFFERS first after tick {verdict.first_mismatch} of {replay.n_ticks}: "
             f"{replay.hash_after(verdict.first_mismatch).hex()} was recorded"
         )
-    return f"{verdict.n_hashes:,} hashes agree" if verdict.n_hashes else "no hashes to compare"
+    return (
+        f"{_count(verdict.n_hashes, 'hash', 'hashes')} agree"
+        if verdict.n_hashes
+        else "no hashes to compare"
+    )
 
 
 def _import(args: argparse.Namespace) -> int:
@@ -152,7 +160,7 @@ def _import(args: argparse.Namespace) -> int:
         for game in _games(args)
     ]
     n_bytes = write_replays(args.output, replays)
-    print(f"{args.output}: {len(replays):,} games, {n_bytes:,} bytes")
+    print(f"{args.output}: {_count(len(replays), 'game')}, {n_bytes:,} bytes")
     return EXIT_OK
 
 

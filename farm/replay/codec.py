@@ -54,7 +54,7 @@ def decode(data: bytes) -> list[Replay]:
     """
     if len(data) < _HEADER.size or not data.startswith(MAGIC):
         raise ValueError("not a .replay file")
-    _, version, _, crc, payload_bytes = _HEADER.unpack_from(data)
+    _, version, reserved, crc, payload_bytes = _HEADER.unpack_from(data)
     if version != FORMAT_VERSION:
         written = "an older" if version < FORMAT_VERSION else "a newer"
         raise ValueError(
@@ -62,6 +62,8 @@ def decode(data: bytes) -> list[Replay]:
             f"{FORMAT_VERSION}: import the game anew from its source"
         )
     payload = memoryview(data)[_HEADER.size :]
+    if reserved:
+        raise ValueError("the header is damaged")
     if len(payload) != payload_bytes:
         raise ValueError(f"{len(payload):,} bytes of games where {payload_bytes:,} were written")
     if zlib.crc32(payload) != crc:

@@ -127,8 +127,8 @@ def _recorded(game: Line, number: int) -> Replay:
         Order(tick, seat, start, end, int(half)) for seat, start, end, half, tick in moves
     )
     leaves = by_tick(game.afks)
-    # What is recorded ends with the last hash; without hashes, with the last event.
-    n_ticks = len(game.hashes) or last_event(orders, leaves)
+    # Hashes may end before the game does.
+    n_ticks = max(len(game.hashes), last_event(orders, leaves))
     variant = Rules.of(rules.of_replay(game.replay_version))
     return _replay(game, number, variant, orders, leaves, n_ticks)
 

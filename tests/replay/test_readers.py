@@ -100,12 +100,13 @@ def test_a_recorded_game_is_sorted_by_tick_and_played_by_the_rules_of_its_versio
     replay = read_line(line(RECORDED), 1)
     assert [order.tick for order in replay.orders] == [2, 4]
     assert replay.leaves == (Leave(5, 2), Leave(9, 1))
-    assert replay.n_ticks == 8
+    assert (replay.n_hashes, replay.n_ticks) == (8, 10)
     assert replay.rules == Rules.of(rules.of_replay(13))
 
 
-def test_a_game_without_hashes_lasts_until_its_last_event():
+def test_a_recorded_game_lasts_until_its_last_hash_or_event():
     assert read_line(line(RECORDED, hashes=[]), 1).n_ticks == 10
+    assert read_line(line(RECORDED, hashes=["0123456789ab"] * 12), 1).n_ticks == 12
 
 
 def test_a_game_without_an_id_is_named_by_its_line():
