@@ -68,6 +68,7 @@ class AsyncSubscription:
         """Lists of `n` trajectories, each done when the next list is asked for.
 
         A list is shorter if `n` of them take more than half the credit: ask for more credit then.
+        The farm grants no more than half of its rings; larger ones are `ring.bytes`.
 
         Args:
             n: length of a list.

@@ -78,6 +78,7 @@ class Subscription:
         """Lists of `n` trajectories, each done when the next list is asked for.
 
         A list is shorter if `n` of them take more than half the credit: ask for more credit then.
+        The farm grants no more than half of its rings; larger ones are `ring.bytes`.
 
         Args:
             n: length of a list.
@@ -215,7 +216,8 @@ class Client:
         """Join the group: trajectories that no other member gets, none of them lost.
 
         Args:
-            credit_bytes: bytes to hold unacknowledged at most; 0 takes the farm's default.
+            credit_bytes: bytes to hold unacknowledged at most, as far as the farm's config and
+                rings allow; 0 takes all of that.
             auto_ack: whether asking for the next trajectory acknowledges the ones before.
         """
         return self._open(subscribe_call(credit_bytes), auto_ack=auto_ack)

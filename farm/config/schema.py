@@ -82,7 +82,7 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_batch_wait_ms: Annotated[float, Meta(gt=0, le=10_000), reload("live")] = 20.0
     """Milliseconds after which a message goes out with whatever is there."""
     credit_bytes: Annotated[Positive, Meta(le=1 << 30), reload("live")] = 1 << 24
-    """Bytes a subscriber may hold unacknowledged, at most."""
+    """Bytes a subscriber may hold unacknowledged, at most; and no more than half of the rings."""
     max_streams: Annotated[Positive, Meta(le=1024), reload("live")] = 64
     """Open streams, at most; one more is refused."""
     client_timeout_s: Annotated[Seconds, reload("live")] = 20.0

@@ -50,6 +50,16 @@ class Hub:
         return self.group.leased_records if self.group else 0
 
     @property
+    def room_bytes(self) -> int:
+        """What one more member may hold at most: less of the rings, the more members there are.
+
+        Members that could hold all of the rings together would wait for more while the rings, full,
+        wait for them. Half of the rings and no more, as a ring is full before its last byte.
+        """
+        capacity_bytes = sum(ring.view.capacity for ring in self.rings)
+        return capacity_bytes // (2 * (len(self.members) + 1))
+
+    @property
     def is_drained(self) -> bool:
         """Whether there is nothing left that a connected reader could take."""
         if self.members:

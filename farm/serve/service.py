@@ -55,8 +55,8 @@ class ExperienceService:
     async def subscribe(self, _requests: Any, context: Any) -> None:
         """Deliver leases to a member of the group, and take its acknowledgements."""
         self._admit(context)
-        limit_bytes = self._describer.live.config.serve.credit_bytes
         opening = await self._read_opening(context)
+        limit_bytes = min(self._describer.live.config.serve.credit_bytes, self._pump.hub.room_bytes)
         credit_bytes = min(opening.credit_bytes or limit_bytes, limit_bytes)
         with self._pump.membership(credit_bytes) as member:
             await context.write(self._describer.started(credit_bytes))

@@ -195,6 +195,18 @@ def test_a_list_is_shorter_than_asked_when_the_credit_cannot_hold_it(serve, face
 
 
 @faces
+def test_a_list_is_shorter_than_asked_when_the_rings_cannot_hold_it(serve, face):
+    """Credit for more than the rings hold would never be used up: each side would wait."""
+    serving = serve(capacity_bytes=1 << 16, credit_bytes=1 << 24)
+    n_written = serving.ring.write(*specs(1_000))
+    assert n_written < 1_000
+    with opened(face, serving) as client:
+        taken = client.take_batches(5_000, 2)
+    assert all(0 < len(sequences) < n_written for sequences in taken)
+    assert list(chain(*taken)) == list(range(sum(map(len, taken))))
+
+
+@faces
 def test_a_stream_watches_what_its_filter_names(serve, face):
     serving = serve()
     serving.ring.write(*specs(N))

@@ -465,13 +465,16 @@ def test_a_late_acknowledgement_of_a_lost_batch_changes_nothing(serve):
     with subscriber(serving) as silent:
         lost = silent.read()
         with subscriber(serving) as other:
-            again = other.read()
-            assert again.redelivered
-            assert sequences(again) == sequences(lost)
+            n_taken = 0
+            while not (again := other.read()).redelivered:
+                n_taken += len(again.trajectories)
+                other.ack(again.batch_id)
+            assert sequences(again) == sequences(lost)[: len(again.trajectories)]
             silent.ack(lost.batch_id)
             other.ack(again.batch_id)
             serving.wait(lambda: head(serving) > 0)
-            assert serving.counter("acknowledged_records") == len(again.trajectories)
+            n_taken += len(again.trajectories)
+            assert serving.counter("acknowledged_records") == n_taken
 
 
 def test_a_replaced_service_goes_on_where_the_rings_stand(serve):

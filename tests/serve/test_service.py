@@ -1,5 +1,7 @@
 """The service over real sockets: what it answers, and what it says to what it cannot answer."""
 
+import queue
+
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
@@ -34,6 +36,14 @@ def channel(serve):
 def subscribe(channel, *messages):
     call = channel.stream_stream(names.method_path(names.SUBSCRIBE))
     return call(iter(messages), timeout=TIMEOUT_S)
+
+
+def subscribe_and_stay(channel, first):
+    """A subscription that is not half-closed."""
+    requests = queue.SimpleQueue()
+    requests.put(first)
+    call = channel.stream_stream(names.method_path(names.SUBSCRIBE))
+    return call(iter(requests.get, None), timeout=TIMEOUT_S)
 
 
 def opening(credit_bytes=0):
@@ -72,9 +82,23 @@ def test_the_first_message_says_what_the_farm_is(channel):
 
 
 def test_more_credit_than_the_limit_is_lowered_to_it(serve):
-    with grpc.insecure_channel(serve(credit_bytes=1 << 20).address) as channel:
+    serving = serve(credit_bytes=1 << 18)
+    with grpc.insecure_channel(serving.address) as channel:
         batch = Batch.FromString(next(subscribe(channel, opening(credit_bytes=1 << 30))))
-    assert batch.started.credit_bytes == 1 << 20
+    assert batch.started.credit_bytes == 1 << 18
+
+
+def test_members_are_granted_less_together_than_the_rings_hold(serve):
+    serving = serve(n_rings=2, capacity_bytes=1 << 16)
+    granted = []
+    with grpc.insecure_channel(serving.address) as channel:
+        calls = []
+        for _ in range(4):
+            calls.append(subscribe_and_stay(channel, opening(credit_bytes=1 << 20)))
+            granted.append(Batch.FromString(next(calls[-1])).started.credit_bytes)
+        for call in calls:
+            call.cancel()
+    assert granted == [65_536, 32_768, 21_845, 16_384]
 
 
 @pytest.mark.parametrize("first", [b"\xff\xff\xff", ack(1), b""])
