@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.errors import NotFoundError
+from farm.errors import InvalidRequestError, NotFoundError
+from farm.rpc.names import MAX_FILTER_VALUES
 from farm.spec.limits import MAX_SEATS
 from farm.spec.trajectory import RECORD_HEADER
 
 PENDING_HEADERS = 1 << 12
 """Headers collected before they are counted; a question counts what is there."""
+MAX_GAMES = MAX_FILTER_VALUES
+"""Games that one question may name."""
 REMEMBERED_GAMES = 1 << 16
 """Finished games whose numbers are kept, so that each counts once though its seats end apart."""
 
@@ -116,17 +119,25 @@ class Statistics:
         return {seat: tally.row() for seat, tally in enumerate(self._seats) if tally.trajectories}
 
     def per_game(self, game_ids: list[int]) -> dict[int, StatsRow]:
-        """A row for each of these games, over the window.
+        """A row for each of these games, over the window; one pass over it, however many they are.
+
+        Args:
+            game_ids: at most `MAX_GAMES`, in any order, repeats allowed.
 
         Raises:
+            InvalidRequestError: there are too many of them.
             NotFoundError: none of the newest trajectories is of that game.
         """
+        if len(game_ids) > MAX_GAMES:
+            raise InvalidRequestError(f"{len(game_ids)} games; at most {MAX_GAMES} are allowed")
+        if not game_ids:
+            return {}
         self._count_pending()
         kept = self._window[: min(self._n_seen, len(self._window))]
-        chosen = kept[np.isin(kept["game_id"], np.array(game_ids, dtype=np.uint64))]
+        wanted = np.unique(np.array(game_ids, dtype=np.uint64))
+        parts = _split(kept, wanted)
         rows: dict[int, StatsRow] = {}
-        for game_id in game_ids:
-            headers = chosen[chosen["game_id"] == game_id]
+        for game_id, headers in zip(wanted.tolist(), parts, strict=True):
             if len(headers) == 0:
                 raise NotFoundError(
                     f"game {game_id} is not among the newest {len(kept)} trajectories "
@@ -166,6 +177,26 @@ class Statistics:
         self._window[start : start + first] = newest[:first]
         self._window[: len(newest) - first] = newest[first:]
         self._n_seen += len(headers)
+
+
+def _split(headers: NDArray[np.void], game_ids: NDArray[np.uint64]) -> list[NDArray[np.void]]:
+    """The headers of each game, in their order.
+
+    Args:
+        headers: RECORD_HEADER[n].
+        game_ids: uint64[k], ascending, no repeats, k from 1 to `MAX_GAMES`.
+
+    Returns:
+        k arrays, some of them empty.
+    """
+    game_id = np.ascontiguousarray(headers["game_id"])
+    place = np.minimum(np.searchsorted(game_ids, game_id), len(game_ids) - 1)
+    chosen = np.flatnonzero(game_ids[place] == game_id)
+    # Sixteen bits: numpy sorts those by radix, in time that grows with n alone.
+    game = place[chosen].astype(np.uint16)
+    ordered = headers[chosen[np.argsort(game, kind="stable")]]
+    ends = np.cumsum(np.bincount(game, minlength=len(game_ids)))
+    return np.split(ordered, ends[:-1])
 
 
 def _is_last(headers: NDArray[np.void]) -> NDArray[np.bool]:

@@ -223,6 +223,14 @@ def test_a_game_that_is_not_there_is_named(serve):
         client.stats(game_ids=[404])
 
 
+def test_a_question_for_too_many_games_is_refused(serve):
+    with (
+        Client(serve().address) as client,
+        pytest.raises(RejectedError, match="INVALID_ARGUMENT: 1025 games"),
+    ):
+        client.stats(game_ids=range(1025))
+
+
 def test_losses_are_told_by_reason(serve):
     serving = serve()
     worker = serving.control.children[1]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.errors import NotFoundError
+from farm.errors import InvalidRequestError, NotFoundError
 from farm.serve import stats
 from farm.serve.stats import Statistics, StatsRow
 from farm.spec.trajectory import RECORD_HEADER
@@ -107,6 +107,49 @@ def test_a_game_that_left_the_window_is_not_found():
     assert statistics.per_game([2])[2].trajectories == 4
     with pytest.raises(NotFoundError, match="game 1 is not among the newest 4"):
         statistics.per_game([1])
+
+
+def test_a_question_for_as_many_games_as_may_be_asked_for_is_a_sum_over_each():
+    n_games = stats.MAX_GAMES
+    game_id = np.random.default_rng(1).permutation(np.repeat(np.arange(2 * n_games), 3))
+    steps = np.arange(1, len(game_id) + 1) % 256
+    statistics = count(Statistics(1 << 14), rows(game_id=game_id, n_steps=steps))
+    wanted = list(range(2 * n_games - 2, -2, -2))
+    found = statistics.per_game(wanted)
+    assert set(found) == set(wanted)
+    for game, row in found.items():
+        assert row.trajectories == 3
+        assert row.experiences == steps[game_id == game].sum()
+
+
+def test_a_question_looks_at_the_window_once_however_many_games_it_names(monkeypatch):
+    statistics = count(Statistics(1 << 12), rows(game_id=np.arange(1 << 12) % 512))
+    passes = []
+    split = stats._split
+    monkeypatch.setattr(
+        stats, "_split", lambda headers, ids: passes.append(len(headers)) or split(headers, ids)
+    )
+    tallied = []
+    add = stats._Tally.add
+    monkeypatch.setattr(
+        stats._Tally,
+        "add",
+        lambda self, headers, **more: tallied.append(len(headers)) or add(self, headers, **more),
+    )
+    statistics.per_game(list(range(512)))
+    assert passes == [1 << 12]
+    assert sum(tallied) == 1 << 12
+
+
+def test_a_game_that_is_named_twice_has_one_row():
+    statistics = count(Statistics(8), rows(game_id=[1, 2, 1]))
+    assert statistics.per_game([1, 1])[1].trajectories == 2
+    assert statistics.per_game([]) == {}
+
+
+def test_a_question_for_too_many_games_is_refused():
+    with pytest.raises(InvalidRequestError, match="1025 games; at most 1024"):
+        Statistics(8).per_game(list(range(1025)))
 
 
 def test_a_chunk_larger_than_the_window_leaves_its_newest():
