@@ -20,6 +20,7 @@ from farm.engine.state import MOUNTAIN_OWNER
 from farm.replay.look import (
     FOG_OWNER,
     LEGEND,
+    SEAT_LETTERS,
     Look,
     cell_texts,
     column_width,
@@ -35,6 +36,8 @@ MIN_SPEED, MAX_SPEED = 0.25, 256.0
 
 _NS_PER_S: Final = 1_000_000_000
 _LONGEST_WAIT_S: Final = 0.1
+_SCORES_WIDTH: Final = 30
+"""Columns that the scoreboard and the space before it take, with names of usual length."""
 _SEQUENCES: Final = {
     b"\x1b[C": "next",
     b"\x1b[D": "back",
@@ -147,14 +150,15 @@ class Viewer:
 
 def show(replay: Replay, *, seat: int | None, ticks_per_s: float) -> None:
     """Play a replay on the terminal until its end or `q`; without a keyboard until its end."""
-    viewer = Viewer(replay, seat=seat, ticks_per_s=ticks_per_s)
+    viewer = _open(replay, seat=seat, ticks_per_s=ticks_per_s)
     with _keyboard() as keyboard, Live(auto_refresh=False, screen=True) as live:
         shown = None
         while not viewer.wants_out:
             viewer.poll(time.monotonic_ns())
             state = (viewer.playback.tick, viewer.seat, viewer.is_paused, viewer.ticks_per_s)
             if state != shown:
-                live.update(picture(viewer, keys=keyboard is not None), refresh=True)
+                drawn = picture(viewer, keys=keyboard is not None, width=_room(live.console))
+                live.update(drawn, refresh=True)
                 shown = state
             if keyboard is None and viewer.is_at_end:
                 break
@@ -165,18 +169,20 @@ def show(replay: Replay, *, seat: int | None, ticks_per_s: float) -> None:
 
 def print_still(replay: Replay, *, tick: int, seat: int | None) -> None:
     """Print the board at a tick, or at the end of a shorter recording."""
-    viewer = Viewer(replay, seat=seat, ticks_per_s=1.0)
+    viewer = _open(replay, seat=seat, ticks_per_s=1.0)
     viewer.seek(tick)
     wide = None if sys.stdout.isatty() else 1_000
-    Console(width=wide, highlight=False).print(picture(viewer, keys=False))
+    console = Console(width=wide, highlight=False)
+    console.print(picture(viewer, keys=False, width=_room(console)))
 
 
-def picture(viewer: Viewer, *, keys: bool) -> Group:
-    """Title, board, scoreboard and what comes next.
+def picture(viewer: Viewer, *, keys: bool, width: int | None = None) -> Group:
+    """Title, what comes next, and below them, where a low terminal cuts, board and scoreboard.
 
     Args:
         viewer: what to show.
         keys: whether to say which keys there are.
+        width: columns of a terminal with colours, for which a wide board is drawn closer.
     """
     playback = viewer.playback
     view = look(playback, viewer.seat)
@@ -184,29 +190,28 @@ def picture(viewer: Viewer, *, keys: bool) -> Group:
     seen_by = "all-seeing" if viewer.seat is None else f"seen by {seat_name(viewer.seat, players)}"
     title = f"{playback.replay.game_id}   tick {view.tick} of {playback.replay.n_ticks}   {seen_by}"
     body = Table.grid(padding=(0, 3))
-    body.add_row(board(view), scoreboard(view, players))
+    room = None if width is None else width - _SCORES_WIDTH
+    body.add_row(board(view, width=room), scoreboard(view, players))
     following = due_text(playback) if playback.has_more else end_text(playback)
-    lines: list[Text | Table] = [
-        Text(title, style="bold"),
-        body,
-        Text(following),
-        Text(LEGEND, style="dim"),
-    ]
+    lines = [Text(title, style="bold"), Text(following)]
     if keys:
         pace = "paused" if viewer.is_paused else f"{viewer.ticks_per_s:g} ticks/s"
         lines.append(Text(f"{KEYS_HELP}   {pace}", style="dim"))
-    return Group(*lines)
+    return Group(*lines, body, Text(LEGEND, style="dim"))
 
 
-def board(view: Look) -> Text:
-    """The board: owners by letter and by colour."""
+def board(view: Look, *, width: int | None = None) -> Text:
+    """The board: owners by letter and by colour; by colour alone where `width` is too narrow."""
     texts = cell_texts(view)
-    width = column_width(texts)
+    column = column_width(texts)
+    if width is not None and column * view.width > width:
+        texts = [text.lstrip(SEAT_LETTERS) for text in texts]
+        column = max(map(len, texts))
     drawn = Text(no_wrap=True, overflow="crop")
     for cell, text in enumerate(texts):
         if cell and cell % view.width == 0:
             drawn.append("\n")
-        drawn.append(text.rjust(width), style=_style(int(view.owner[cell]), text))
+        drawn.append(text.rjust(column), style=_style(int(view.owner[cell]), text))
     return drawn
 
 
@@ -220,6 +225,21 @@ def scoreboard(view: Look, players: tuple[str, ...]) -> Table:
         name = Text(f" {seat_name(seat, players)} ", style=f"bold white on {_COLOURS[seat]}")
         table.add_row(name, str(score.army), str(score.land), style="" if score.alive else "strike")
     return table
+
+
+def _open(replay: Replay, *, seat: int | None, ticks_per_s: float) -> Viewer:
+    """A viewer whose kernels are compiled, saying so on a terminal meanwhile."""
+    words = "setting up the game (a first run compiles the rules, which takes a minute)"
+    with Console(stderr=True).status(words):
+        viewer = Viewer(replay, seat=seat, ticks_per_s=ticks_per_s)
+        viewer.seek(1)
+        viewer.seek(0)
+    return viewer
+
+
+def _room(console: Console) -> int | None:
+    """Columns of a terminal with colours; None where owners need their letters."""
+    return console.width if console.is_terminal and console.color_system else None
 
 
 def _style(owner: int, text: str) -> str:

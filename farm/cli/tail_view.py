@@ -3,13 +3,14 @@
 from typing import Protocol, Self
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
+from rich.text import Text
 
-_BAR_WIDTH = 12
-_COLUMNS = 7
+_BAR_WIDTH = 8
+_COLUMNS = 5
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -100,7 +101,7 @@ class JsonView(PlainView):
 
 
 class LiveView(PlainView):
-    """One line on a terminal, rewritten in place."""
+    """A line on a terminal, and a dim one below it, rewritten in place."""
 
     interval_s = 0.5
 
@@ -113,15 +114,15 @@ class LiveView(PlainView):
         rate, bandwidth, total, games, fill, loss = _parts(sample)
         line = Table.grid(*(Column(no_wrap=True) for _ in range(_COLUMNS)), padding=(0, 2))
         line.add_row(
-            f"[bold green]{rate}[/]",
-            bandwidth,
-            total,
-            games,
+            f"[bold green]{rate.strip()}[/]",
+            games.strip(),
             ProgressBar(total=1.0, completed=sample.ring_fill, width=_BAR_WIDTH),
             fill,
             f"[bold red]{loss}[/]" if sample.lost or sample.skipped else f"[green]{loss}[/]",
         )
-        self._live.update(line, refresh=True)
+        # Below it what can be missed: one line of all would be cropped on 80 columns.
+        rest = Text(f"{bandwidth.strip()}  {total.strip()}", style="dim")
+        self._live.update(Group(line, rest), refresh=True)
 
     def opened(self, address: str, instance: str, version: str) -> None:
         """Say which farm it is."""

@@ -154,7 +154,7 @@ def test_a_game_is_written_as_the_golden_text(run_here, games, choice):
 def test_a_still_is_printed_without_a_terminal(run_here, games):
     done = run_here(games, "--game", "march", "--tick", "5", "--seat", "1")
     assert done.returncode == EXIT_OK
-    title, first, *_ = done.stdout.splitlines()
+    title, _, first, *_ = done.stdout.splitlines()
     assert title.rstrip() == "march   tick 5 of 100   seen by B"
     assert first.startswith("   -   -   -   -   seat")
 

@@ -15,8 +15,9 @@ from replay.games import march
 from rich.console import Console
 
 import farm
-from farm.cli.replay_show import Viewer, picture
+from farm.cli.replay_show import Viewer, board, picture
 from farm.replay.files import write_replays
+from farm.replay.look import look
 
 ROOT = Path(farm.__file__).resolve().parents[1]
 DEADLINE_S = 60.0
@@ -35,7 +36,6 @@ FOGGED = """\
    -   -   . B3*
 """
 LEGEND = """\
-
 A12 army of seat A   * general   + city   ^ mountain   ~ swamp   : desert   - % fog
 """
 KEYS = "space pause   \u2192 \u2190 tick   + - speed   f seat   home end   q quit   4 ticks/s\n"
@@ -56,7 +56,7 @@ def drawn(viewer, *, keys):
 def test_the_picture_has_board_scores_and_keys(viewer):
     viewer.seek(5)
     assert drawn(viewer, keys=True) == (
-        "march   tick 5 of 100   all-seeing\n" + BOARD + LEGEND + KEYS
+        "march   tick 5 of 100   all-seeing\n\n" + KEYS + BOARD + LEGEND
     )
 
 
@@ -64,7 +64,7 @@ def test_the_picture_of_a_seat_is_fogged(viewer):
     viewer.press("seat")
     viewer.press("seat")
     viewer.seek(5)
-    assert drawn(viewer, keys=False) == ("march   tick 5 of 100   seen by B\n" + FOGGED + LEGEND)
+    assert drawn(viewer, keys=False) == ("march   tick 5 of 100   seen by B\n\n" + FOGGED + LEGEND)
 
 
 def test_the_picture_says_what_comes_next_and_how_it_ends(viewer):
@@ -72,6 +72,18 @@ def test_the_picture_says_what_comes_next_and_how_it_ends(viewer):
     assert "\nA 0>1  A 1>2\n" in drawn(viewer, keys=False)
     viewer.press("end")
     assert "\nA (Ann) won after 8 ticks\n" in drawn(viewer, keys=False)
+
+
+def test_a_board_too_wide_for_the_terminal_is_drawn_closer_by_colour_alone(viewer):
+    viewer.seek(5)
+    view = look(viewer.playback)
+    assert board(view, width=16).plain == board(view).plain
+    assert board(view, width=15).plain.splitlines() == [
+        " 1*  2  .  .",
+        "  .  ^  ~  .",
+        "  .40+  .  .",
+        "  .  .  . 3*",
+    ]
 
 
 def test_it_plays_at_its_speed_and_stops_at_the_end(viewer):
