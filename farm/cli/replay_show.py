@@ -189,9 +189,13 @@ def picture(viewer: Viewer, *, keys: bool, width: int | None = None) -> Group:
     players = playback.replay.players
     seen_by = "all-seeing" if viewer.seat is None else f"seen by {seat_name(viewer.seat, players)}"
     title = f"{playback.replay.game_id}   tick {view.tick} of {playback.replay.n_ticks}   {seen_by}"
-    body = Table.grid(padding=(0, 3))
     room = None if width is None else width - _SCORES_WIDTH
-    body.add_row(board(view, width=room), scoreboard(view, players))
+    cells = board(view, width=room)
+    if room is not None and len(cells.plain.splitlines()[0]) > room:
+        body: Group | Table = Group(score_line(view), cells)
+    else:
+        body = Table.grid(padding=(0, 3))
+        body.add_row(cells, scoreboard(view, players))
     following = due_text(playback) if playback.has_more else end_text(playback)
     lines = [Text(title, style="bold"), Text(following)]
     if keys:
@@ -225,6 +229,16 @@ def scoreboard(view: Look, players: tuple[str, ...]) -> Table:
         name = Text(f" {seat_name(seat, players)} ", style=f"bold white on {_COLOURS[seat]}")
         table.add_row(name, str(score.army), str(score.land), style="" if score.alive else "strike")
     return table
+
+
+def score_line(view: Look) -> Text:
+    """Army and land of everybody who lives, for a board that leaves no room beside it."""
+    line = Text(no_wrap=True, overflow="crop")
+    for seat, score in enumerate(view.scores):
+        if score.alive:
+            text = f" {SEAT_LETTERS[seat]} {score.army}/{score.land} "
+            line.append(text, style=f"bold white on {_COLOURS[seat]}")
+    return line
 
 
 def _open(replay: Replay, *, seat: int | None, ticks_per_s: float) -> Viewer:

@@ -86,6 +86,13 @@ def test_a_board_too_wide_for_the_terminal_is_drawn_closer_by_colour_alone(viewe
     ]
 
 
+def test_scores_go_above_a_board_that_leaves_no_room_beside_it(viewer):
+    console = Console(width=40, file=io.StringIO(), color_system=None)
+    console.print(picture(viewer, keys=False, width=40))
+    assert "\n A 1/1  B 1/1" in console.file.getvalue()
+    assert "seat" not in console.file.getvalue().partition("\nA12")[0]
+
+
 def test_it_plays_at_its_speed_and_stops_at_the_end(viewer):
     viewer.poll(0)
     assert [viewer.poll(now) for now in (S // 8, S // 4, S, 9 * S, 10 * S)] == [0, 1, 3, 4, 0]
