@@ -171,23 +171,22 @@ class Group:
         self.leased_records += records
         return lease
 
-    def acknowledge(self, member: int, batch_id: int) -> Lease:
-        """A member is done with a batch, in vain if it has lost it.
+    def acknowledge(self, member: int, batch_ids: Sequence[int]) -> list[Lease]:
+        """A member is done with batches, in vain with those that it has lost. All or none.
 
         Raises:
-            InvalidRequestError: the member does not have it: it never did, or said so before.
+            InvalidRequestError: the member does not have one: it never did, or said so before.
         """
-        lease = self._members[member].pop(batch_id, None)
-        if lease is None:
-            raise InvalidRequestError(
-                f"batch {batch_id} is not with this stream: it was acknowledged before, or never "
-                "handed to it"
-            )
-        if not lease.lost:
-            self.leased_records -= lease.records
-            for span in lease.spans:
-                span.settled = True
-        return lease
+        held = self._members[member]
+        seen: set[int] = set()
+        for batch_id in batch_ids:
+            if batch_id not in held or batch_id in seen:
+                raise InvalidRequestError(
+                    f"batch {batch_id} is not with this stream: it was acknowledged before, or "
+                    "never handed to it"
+                )
+            seen.add(batch_id)
+        return [self._settle_lease(held.pop(batch_id)) for batch_id in batch_ids]
 
     def release_mark(self, ring: int) -> Mark:
         """Up to where a ring is done with: its first unsettled span, else the cursor."""
@@ -195,6 +194,13 @@ class Group:
         while state.unsettled and state.unsettled[0][2].settled:
             heapq.heappop(state.unsettled)
         return state.unsettled[0][2].start if state.unsettled else state.cursor
+
+    def _settle_lease(self, lease: Lease) -> Lease:
+        if not lease.lost:
+            self.leased_records -= lease.records
+            for span in lease.spans:
+                span.settled = True
+        return lease
 
     def _hold(self, span: Span) -> Span:
         self._n_spans += 1

@@ -1,6 +1,6 @@
 """A member of a group: its batches are leases, handed out as far as its credit goes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from farm.errors import SilentClientError
 from farm.serve.batch import Buffer, Limits, Patience
@@ -55,20 +55,16 @@ class Member:
             return None
         return self._make_batch(room, now_ns, limits)
 
-    def acknowledge(self, batch_ids: Iterable[int], now_ns: int) -> list[Lease]:
+    def acknowledge(self, batch_ids: Sequence[int], now_ns: int) -> list[Lease]:
         """The client is done with batches; those of them that it had not lost.
 
         Raises:
-            InvalidRequestError: it does not have one of them.
+            InvalidRequestError: it does not have one of them; then it is done with none.
         """
         self._heard_ns = now_ns
-        leases = []
-        for batch_id in batch_ids:
-            lease = self._group.acknowledge(self._number, batch_id)
-            self.credit.give_back(lease.n_bytes)
-            if not lease.lost:
-                leases.append(lease)
-        return leases
+        leases = self._group.acknowledge(self._number, batch_ids)
+        self.credit.give_back(sum(lease.n_bytes for lease in leases))
+        return [lease for lease in leases if not lease.lost]
 
     def is_hungry(self, limits: Limits) -> bool:
         """Whether it could take a batch and there is nothing for one."""

@@ -126,6 +126,21 @@ def test_an_acknowledgement_given_twice_ends_the_stream(serve):
         assert "acknowledged before" in caught.value.details()
 
 
+def test_a_bad_acknowledgement_settles_nothing_and_the_counters_agree_with_the_rings(serve):
+    serving = serve()
+    with subscriber(serving) as member:
+        serving.ring.write(*[Spec()] * 3)
+        member.ack(member.read().batch_id, 77)
+        with pytest.raises(grpc.RpcError, match="batch 77"):
+            member.read()
+    with subscriber(serving) as heir:
+        batch = heir.read()
+        assert sequences(batch) == [0, 1, 2]
+        heir.ack(batch.batch_id)
+        serving.wait(lambda: head(serving) == tail(serving), "everything acknowledged")
+    assert serving.counter("acknowledged_records") == 3
+
+
 def test_what_a_vanished_member_had_comes_back_first_and_says_so(serve):
     serving = serve()
     with subscriber(serving) as gone:

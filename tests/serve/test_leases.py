@@ -81,7 +81,7 @@ class GroupMachine(RuleBasedStateMachine):
     def acknowledge(self, data):
         member = data.draw(st.sampled_from([m for m, held in self.members.items() if held]))
         batch_id = data.draw(st.sampled_from(sorted(self.members[member])))
-        lease = self.group.acknowledge(member, batch_id)
+        (lease,) = self.group.acknowledge(member, [batch_id])
         self.members[member].remove(batch_id)
         if not lease.lost:
             self.note(lease.spans, "settled")
@@ -92,7 +92,7 @@ class GroupMachine(RuleBasedStateMachine):
         member = data.draw(st.sampled_from(sorted(self.members)))
         if batch_id not in self.members[member]:
             with pytest.raises(InvalidRequestError):
-                self.group.acknowledge(member, batch_id)
+                self.group.acknowledge(member, [batch_id])
 
     @precondition(lambda self: self.members)
     @rule(data=st.data())
@@ -142,9 +142,23 @@ def test_an_acknowledgement_counts_once():
     group = Group([at(0)])
     member = group.join()
     lease = lease_of(group, member, 8)
-    group.acknowledge(member, lease.batch_id)
+    group.acknowledge(member, [lease.batch_id])
     with pytest.raises(InvalidRequestError, match="acknowledged before"):
-        group.acknowledge(member, lease.batch_id)
+        group.acknowledge(member, [lease.batch_id])
+
+
+@pytest.mark.parametrize("bad", [77, 1])
+def test_batches_acknowledged_beside_one_that_is_not_there_stay_with_the_member(bad):
+    group = Group([at(0)])
+    member = group.join()
+    lease_of(group, member, 8)
+    lease_of(group, member, 16)
+    with pytest.raises(InvalidRequestError, match=f"batch {bad} "):
+        group.acknowledge(member, [1, 2, bad])
+    assert group.leased_records == 2
+    assert group.release_mark(0) == at(0)
+    assert len(group.acknowledge(member, [2, 1])) == 2
+    assert group.release_mark(0) == at(16)
 
 
 def test_a_member_cannot_acknowledge_for_another():
@@ -152,7 +166,7 @@ def test_a_member_cannot_acknowledge_for_another():
     mine, other = group.join(), group.join()
     lease = lease_of(group, mine, 8)
     with pytest.raises(InvalidRequestError):
-        group.acknowledge(other, lease.batch_id)
+        group.acknowledge(other, [lease.batch_id])
 
 
 def test_what_several_members_leave_comes_back_in_the_order_of_the_ring():
