@@ -1,16 +1,14 @@
 """The gRPC server: its options, its port, health and reflection."""
 
-import errno
-import socket
-
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from farm.errors import AddressInUseError, FarmError, ResourceError
+from farm.errors import AddressInUseError, FarmError
 from farm.rpc.names import EXPERIENCE_SERVICE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, method_path
 from farm.serve.interceptor import ErrorInterceptor
 from farm.serve.service import ExperienceService
+from farm.supervisor import ports
 
 MAX_CALLS = 2048
 """Calls at once, of any kind; one more is refused. Above the bound of `serve.max_streams`."""
@@ -62,14 +60,17 @@ def bind(server: grpc.aio.Server, address: str) -> str:
 
     Raises:
         AddressInUseError: somebody listens there.
-        ResourceError: the machine has no such address.
+        ConfigError: the host has no address.
+        ResourceError: the machine does not let us listen there.
     """
-    host, _, port = address.rpartition(":")
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError as error:
-        raise _bind_error(host.strip("[]"), int(port), address) from error
-    return f"{host}:{bound}"
+        ports.check_free(address, key="serve.address")  # gRPC does not say why
+        raise AddressInUseError(
+            f"{address} was taken by another process for a moment; start again"
+        ) from error
+    return f"{address.rpartition(':')[0]}:{bound}"
 
 
 async def check_health(address: str, timeout_s: float) -> None:
@@ -78,8 +79,7 @@ async def check_health(address: str, timeout_s: float) -> None:
     Raises:
         FarmError: it does not.
     """
-    host, _, port = address.rpartition(":")
-    target = f"{_reachable(host)}:{port}"
+    target = ports.reachable(address)
     async with grpc.aio.insecure_channel(target) as channel:
         check = channel.unary_unary(method_path("Check", _HEALTH_SERVICE))
         request = health_pb2.HealthCheckRequest(service=EXPERIENCE_SERVICE)
@@ -92,27 +92,3 @@ async def check_health(address: str, timeout_s: float) -> None:
     status = health_pb2.HealthCheckResponse.FromString(answer).status
     if status != health_pb2.HealthCheckResponse.SERVING:
         raise FarmError(f"{target} answers a health check with status {status}")
-
-
-def _reachable(host: str) -> str:
-    """Where to call a server that listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - no binding here
-
-
-def _bind_error(host: str, port: int, address: str) -> ResourceError:
-    """Why an address could not be taken; gRPC does not say."""
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-            probe.listen()
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            return AddressInUseError(
-                f"{address} is taken by another process; stop it or choose another serve.address"
-            )
-        return ResourceError(f"cannot listen on {address}: {error.strerror or error}")
-    return AddressInUseError(f"{address} was taken by another process; start again")

@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from farm.errors import AddressInUseError, ConfigError, ResourceError
-from farm.supervisor.ports import answers, check_free, split
+from farm.supervisor.ports import answers, check_free, reachable, split
 
 
 @pytest.fixture
@@ -71,6 +71,47 @@ def test_a_listener_answers_and_a_closed_port_does_not(listener):
 def test_a_server_on_every_interface_is_called_over_loopback():
     with socket.create_server(("0.0.0.0", 0)) as server:
         assert answers(f"0.0.0.0:{server.getsockname()[1]}", 1.0)
+
+
+@pytest.fixture
+def resolved(monkeypatch):
+    """Gives `host.test` these addresses, in this order."""
+
+    def resolve(*hosts):
+        def getaddrinfo(_host, port, **_options):
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port)) for host in hosts]
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    return resolve
+
+
+def test_a_port_that_is_taken_on_the_second_address_of_a_host_is_taken(listener, resolved):
+    port = listener.getsockname()[1]
+    resolved("127.0.0.2", "127.0.0.1")
+    with pytest.raises(AddressInUseError, match=r"host\.test"):
+        check_free(f"host.test:{port}", key="serve.address")
+
+
+def test_one_address_of_a_host_that_can_be_listened_on_is_enough(resolved):
+    resolved("192.0.2.1", "127.0.0.1")  # TEST-NET-1, RFC 5737
+    check_free("host.test:0", key="serve.address")
+    resolved("192.0.2.1", "203.0.113.7")
+    with pytest.raises(ResourceError, match=r"host\.test"):
+        check_free("host.test:0", key="serve.address")
+
+
+@pytest.mark.parametrize(
+    ("listened", "called"),
+    [
+        ("0.0.0.0:50051", "127.0.0.1:50051"),
+        ("[::]:50051", "[::1]:50051"),
+        ("[2001:db8::1]:1", "[2001:db8::1]:1"),
+        ("farm.test:1", "farm.test:1"),
+    ],
+)
+def test_who_listens_on_every_interface_is_reached_over_loopback(listened, called):
+    assert reachable(listened) == called
 
 
 def test_an_ipv6_address_loses_its_brackets():
