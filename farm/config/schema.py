@@ -90,7 +90,7 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     lease_s: Annotated[Seconds, reload("live")] = 1.0
     """Seconds of silence after which a subscriber's batches may go to one that has nothing."""
     stats_records: Annotated[Positive, Meta(le=1 << 20), reload("restart")] = 1 << 14
-    """Newest trajectories that statistics per game and seat are computed over."""
+    """Newest trajectories that statistics per game are computed over; totals and seats count all."""
     drain_s: Annotated[Seconds, reload("live")] = 5.0
     """Seconds at a stop for subscribers to take what is still in the rings."""
 

@@ -152,6 +152,12 @@ def test_a_question_for_too_many_games_is_refused():
         Statistics(8).per_game(list(range(1025)))
 
 
+def test_totals_and_seats_count_what_left_the_window():
+    statistics = count(Statistics(4), rows(game_id=range(11), seat=[0, 1] * 5 + [0]))
+    assert statistics.total().trajectories == 11
+    assert {seat: row.trajectories for seat, row in statistics.per_seat().items()} == {0: 6, 1: 5}
+
+
 def test_a_chunk_larger_than_the_window_leaves_its_newest():
     statistics = count(Statistics(4), rows(game_id=range(11)))
     assert sorted(statistics.per_game([7, 8, 9, 10])) == [7, 8, 9, 10]
