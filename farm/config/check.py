@@ -12,7 +12,7 @@ Rules, in the order in which they are checked:
     serve.credit_bytes        not below serve.max_batch_bytes
     serve.address             a port up to 65535
     supervisor.silence_s      above the second between heartbeats
-    supervisor.stop_s         above serve.drain_s
+    supervisor.stop_s         `STOP_MARGIN_S` above serve.drain_s
 """
 
 from collections.abc import Collection, Iterator
@@ -33,6 +33,9 @@ CELLS_PER_SEAT = 8
 
 HEARTBEAT_S = 1.0
 """Children beat at least this often."""
+
+STOP_MARGIN_S = 2.0
+"""From the end of the drain to the end of the process: streams are given a second to end in."""
 
 MAX_PORT = 65_535
 
@@ -160,9 +163,11 @@ def _supervisor(config: FarmConfig) -> Iterator[ConfigError]:
             f"{supervisor.silence_s} would replace children in good health, which beat every "
             f"{HEARTBEAT_S} s; set it to {2 * HEARTBEAT_S} or more",
         )
-    if supervisor.stop_s <= config.serve.drain_s:
+    least_s = config.serve.drain_s + STOP_MARGIN_S
+    if supervisor.stop_s < least_s:
         yield ConfigError(
             "supervisor.stop_s",
-            f"{supervisor.stop_s} s would kill the experiences service within its "
-            f"serve.drain_s={config.serve.drain_s} s; set it above that",
+            f"{supervisor.stop_s} s would kill the experiences service while it stops: "
+            f"serve.drain_s={config.serve.drain_s} s and {STOP_MARGIN_S} s to end its streams; "
+            f"set it to {least_s} or more",
         )

@@ -57,7 +57,7 @@ IMPOSSIBLE = [
     ({"serve__credit_bytes": 1000}, "serve.credit_bytes", ["1,000", "1,048,576"]),
     ({"serve__address": "127.0.0.1:65536"}, "serve.address", ["65536"]),
     ({"supervisor__silence_s": 1.0}, "supervisor.silence_s", ["2.0"]),
-    ({"supervisor__stop_s": 5.0}, "supervisor.stop_s", ["serve.drain_s=5.0"]),
+    ({"supervisor__stop_s": 6.9}, "supervisor.stop_s", ["serve.drain_s=5.0", "set it to 7.0"]),
 ]
 
 
@@ -80,7 +80,7 @@ AT_THE_EDGE = [
     {"serve__address": "127.0.0.1:65535"},
     {"serve__credit_bytes": 1 << 20},
     {"serve__min_batch_bytes": 1 << 20},
-    {"supervisor__stop_s": 5.1},
+    {"supervisor__stop_s": 7.0},
 ]
 
 
