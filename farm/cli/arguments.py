@@ -2,8 +2,10 @@
 
 import argparse
 import math
+import re
 from pathlib import Path
 
+from farm.config import patterns
 from farm.version import __version__
 
 OVERRIDES_HELP = """\
@@ -183,6 +185,7 @@ def _add_tail(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "address",
         nargs="?",
+        type=_address,
         default="127.0.0.1:50051",
         metavar="ADDRESS",
         help="host:port of the experiences service (default: %(default)s)",
@@ -215,11 +218,16 @@ def _add_top(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "address",
         nargs="?",
+        type=_address,
         metavar="ADDRESS",
         help="ask the farm at host:port instead, which may be on another machine",
     )
     parser.add_argument(
-        "--instance", default="default", metavar="NAME", help="which farm (default: %(default)s)"
+        "--instance",
+        type=_instance,
+        default="default",
+        metavar="NAME",
+        help="which farm (default: %(default)s)",
     )
     parser.add_argument("--once", action="store_true", help="print once and exit")
     parser.add_argument("--json", action="store_true", help="JSON lines")
@@ -278,6 +286,21 @@ def _add_replay(commands: "_Commands[argparse.ArgumentParser]") -> None:
         action="store_true",
         help="import: hash games that carry no hashes, so that a later build can be compared",
     )
+
+
+def _address(text: str) -> str:
+    port = text.rpartition(":")[2]
+    if not re.fullmatch(patterns.ADDRESS, text) or not 0 < int(port) <= patterns.MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no host:port, such as 127.0.0.1:50051")
+    return text
+
+
+def _instance(text: str) -> str:
+    if not re.fullmatch(patterns.INSTANCE, text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of a farm: up to 32 of a-z, 0-9 and -, no - in front"
+        )
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -16,6 +16,8 @@ from typing import cast
 from farm.cli.arguments import build_parser, parse
 from farm.errors import EXIT_INTERNAL, EXIT_OK, EXIT_USAGE, FarmError
 
+CLIENT_COMMANDS = ("tail", "top")
+"""Commands that are clients: they say themselves, in one line, what gRPC's own log says in many."""
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 """What a shell reports of a program that Ctrl-C ended."""
 
@@ -34,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help(sys.stderr)
         return EXIT_USAGE
+    if args.command in CLIENT_COMMANDS:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is loaded
     try:
         code = _command(args.command)(args)
         sys.stdout.flush()  # here, where a reader that went away is still handled

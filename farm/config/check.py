@@ -24,6 +24,7 @@ from farm.config.memory import (
     record_bound_bytes,
     ring_bound_bytes,
 )
+from farm.config.patterns import MAX_PORT
 from farm.config.schema import FarmConfig
 from farm.errors import ConfigError
 from farm.spec.limits import MAX_SEATS, MAX_SIDE, MIN_SEATS, MIN_SIDE
@@ -36,8 +37,6 @@ HEARTBEAT_S = 1.0
 
 STOP_MARGIN_S = 2.0
 """From the end of the drain to the end of the process: streams are given a second to end in."""
-
-MAX_PORT = 65_535
 
 
 def check(config: FarmConfig, *, policies: Collection[str]) -> None:

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from farm.config import patterns
+
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Reload = Literal["live", "restart", "boot"]
@@ -73,7 +75,7 @@ class RingConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The experiences service."""
 
-    address: Annotated[str, Meta(pattern=r"^.+:\d{1,5}$"), reload("boot")] = "127.0.0.1:50051"
+    address: Annotated[str, Meta(pattern=patterns.ADDRESS), reload("boot")] = "127.0.0.1:50051"
     """Host and port to listen on; port 0 takes a free one, found with `farm top`."""
     min_batch_bytes: Annotated[Positive, reload("live")] = 1 << 18
     """Bytes that are worth a message: it is sent as soon as this much is ready."""
@@ -90,7 +92,7 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     lease_s: Annotated[Seconds, reload("live")] = 1.0
     """Seconds of silence after which a subscriber's batches may go to one that has nothing."""
     stats_records: Annotated[Positive, Meta(le=1 << 20), reload("restart")] = 1 << 14
-    """Newest trajectories that statistics per game are computed over; totals and seats count all."""
+    """Newest trajectories that statistics per game are over; totals and seats count them all."""
     drain_s: Annotated[Seconds, reload("live")] = 5.0
     """Seconds at a stop for subscribers to take what is still in the rings."""
 
@@ -134,7 +136,7 @@ class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     serve: ServeConfig = ServeConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
-    instance: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$"), reload("boot")] = "default"
+    instance: Annotated[str, Meta(pattern=patterns.INSTANCE), reload("boot")] = "default"
     """Name of this farm on this machine: part of its shared-memory names."""
     seed: Annotated[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None, reload("boot")] = None
     """Seed of every game; null draws one at the start and logs it."""

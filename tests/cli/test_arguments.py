@@ -81,6 +81,16 @@ def test_config_takes_its_switches():
         "tail --seat -1",
         "tail --game x",
         "tail --min-turn 1.5",
+        "tail 127.0.0.1",
+        "tail 127.0.0.1:",
+        "tail :50051",
+        "tail host:0",
+        "tail host:65536",
+        "top host",
+        "top --instance ../x",
+        "top --instance Blue",
+        "top --instance -x",
+        f"top --instance {'a' * 300}",
         "top a b",
         "top worker.count=1 b",
         "--foo",
@@ -91,6 +101,19 @@ def test_what_cannot_be_understood_is_a_usage_error(line, capsys):
         parsed(*line.split())
     assert caught.value.code == EXIT_USAGE
     assert "farm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [("tail", ""), ("top", ""), ("top", "--instance", "")])
+def test_an_empty_word_is_a_usage_error_that_says_what_is_expected(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parsed(*argv)
+    assert caught.value.code == EXIT_USAGE
+    assert "'' is no" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5:1", "[::1]:50051", "farm.test:65535"])
+def test_any_host_and_port_is_an_address(address):
+    assert parsed("tail", address).address == parsed("top", address).address == address
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -122,3 +122,11 @@ def test_the_help_loads_no_command():
         check=True,
     ).stdout.split()
     assert {"hydra", "numpy", "grpc", "msgspec", "structlog", "rich"}.isdisjoint(loaded)
+
+
+def test_an_address_that_grpc_rejects_is_one_line_without_a_word_from_its_own_log(run_farm):
+    done = run_farm("tail", "ipv4:abc:1")
+    assert done.returncode == EXIT_UNAVAILABLE
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("farm: ")
