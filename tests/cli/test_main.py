@@ -130,3 +130,32 @@ def test_an_address_that_grpc_rejects_is_one_line_without_a_word_from_its_own_lo
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("farm: ")
+
+
+@pytest.mark.parametrize("words", [["config"], ["config", "--keys"], ["config", "--check"]])
+def test_an_output_that_takes_nothing_more_is_one_line_and_exit_code_69(run_farm, words):
+    with Path("/dev/full").open("w") as full:
+        done = run_farm(*words, stdout=full)
+    assert done.returncode == EXIT_UNAVAILABLE
+    assert done.stderr == "farm: cannot write to standard output: No space left on device\n"
+
+
+def test_a_closed_output_is_one_line_and_exit_code_69():
+    done = subprocess.run(
+        ["/bin/sh", "-c", '"$0" -m farm.cli.main config >&-', sys.executable],
+        cwd=Path(cli.__file__).resolve().parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == EXIT_UNAVAILABLE
+    assert done.stderr == (
+        "farm: standard output is closed; send it to /dev/null if nobody reads it\n"
+    )
+
+
+def test_an_error_of_the_system_that_is_not_about_the_output_is_internal(command, capsys):
+    command(raising(ConnectionResetError(104, "what")))
+    assert cli.main(["top"]) == EXIT_INTERNAL
+    assert "ConnectionResetError" in capsys.readouterr().err
