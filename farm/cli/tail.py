@@ -6,13 +6,14 @@ them, acknowledges what it gets, and can say what was lost.
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from farm.cli.tail_view import JsonView, LiveView, PlainView, Sample, View
-from farm.client import AsyncClient, Received, Retry, Trajectory
+from farm.client import AsyncClient, Received, Retry, Stats, Trajectory
 from farm.errors import EXIT_OK, UnavailableError, UsageError
 
 RETRY = Retry(deadline_s=5.0)
@@ -20,6 +21,12 @@ RETRY = Retry(deadline_s=5.0)
 TAKE = 256
 """Trajectories taken at a time: counting them shall not hold up the rest."""
 REMEMBERED_GAMES = 1 << 16
+FULL = 0.5
+"""Share of the rings from which their workers may be parked: a ring holds two chunks at least."""
+HELD = (
+    "the group holds the rings and nobody takes from it; farm tail --group or a trainer moves "
+    "them on"
+)
 
 
 class Tally:
@@ -41,6 +48,26 @@ class Tally:
             self._finished[game_id] = None
             if len(self._finished) > REMEMBERED_GAMES:
                 del self._finished[next(iter(self._finished))]
+
+
+class HoldWatch:
+    """Notices a group without members: the rings are full, nothing is handed out, nothing comes.
+
+    Attributes:
+        is_held: whether that is so, as of the last look.
+    """
+
+    def __init__(self) -> None:
+        self.is_held = False
+        self._n_seen: int | None = None
+
+    def begins(self, stats: Stats) -> bool:
+        """Look, once an interval; whether it is so now and was not before."""
+        before, self._n_seen = self._n_seen, stats.total.trajectories
+        was_held = self.is_held
+        stands = before == self._n_seen
+        self.is_held = stands and stats.leased_records == 0 and _fill(stats) >= FULL
+        return self.is_held and not was_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +114,7 @@ class _Follower:
         self._tally = Tally()
         self._received = Received()
         self._ring_fill = 0.0
+        self._watch = HoldWatch()
         self._began_s: float | None = None
         self._last: _Point | None = None
 
@@ -144,13 +172,14 @@ class _Follower:
             yield
 
     async def _sample(self, client: AsyncClient) -> None:
-        try:
-            rings = (await client.stats()).rings
-        except UnavailableError:
-            rings = ()  # it is being replaced; the stream says if it does not come back
-        if rings:
-            filled = sum(ring.filled_bytes for ring in rings)
-            self._ring_fill = filled / sum(ring.capacity_bytes for ring in rings)
+        # None while it is being replaced; the stream says if it does not come back.
+        stats = None
+        with contextlib.suppress(UnavailableError):
+            stats = await client.stats()
+        if stats is not None and stats.rings:
+            self._ring_fill = _fill(stats)
+            if self._watch.begins(stats) and not self._args.group:
+                self._view.notice(HELD)
         assert self._last is not None
         assert self._began_s is not None
         now_s = time.monotonic()
@@ -171,8 +200,15 @@ class _Follower:
             trajectories=received.trajectories,
             games_finished=self._tally.games_finished,
             ring_fill=self._ring_fill,
+            held=self._watch.is_held,
             lost=received.missing if self._args.group else None,
             skipped=received.skipped,
             duplicates=received.duplicates,
             connections=received.connections,
         )
+
+
+def _fill(stats: Stats) -> float:
+    """Share of all rings that is filled, 0 to 1."""
+    filled_bytes = sum(ring.filled_bytes for ring in stats.rings)
+    return filled_bytes / max(1, sum(ring.capacity_bytes for ring in stats.rings))

@@ -28,6 +28,8 @@ class Sample(msgspec.Struct, frozen=True):
     """Games of which a seat's last trajectory has arrived."""
     ring_fill: float
     """Of all rings of the farm, 0 to 1."""
+    held: bool
+    """Whether a group without members holds the full rings, so that nothing can come."""
     lost: int | None
     """Gaps in the sequences, for a member of the group; an observer may skip and cannot say."""
     skipped: int
@@ -47,6 +49,9 @@ class View(Protocol):
 
     def sample(self, sample: Sample) -> None:
         """Another interval."""
+
+    def notice(self, text: str) -> None:
+        """Something to know about the flow, said once."""
 
     def summary(self, sample: Sample) -> None:
         """The end; rates are over the whole time."""
@@ -69,6 +74,10 @@ class PlainView:
         """Print the line."""
         print("  ".join(_parts(sample)), flush=True)
 
+    def notice(self, text: str) -> None:
+        """Print the line."""
+        print(text, flush=True)
+
     def summary(self, sample: Sample) -> None:
         """Print the whole."""
         print(_summary(sample), flush=True)
@@ -89,6 +98,9 @@ class JsonView(PlainView):
     def sample(self, sample: Sample) -> None:
         """Print the line."""
         self._print(sample, summary=False)
+
+    def notice(self, text: str) -> None:
+        """Nothing: `held` of a sample says it."""
 
     def summary(self, sample: Sample) -> None:
         """Print the whole."""
@@ -123,6 +135,10 @@ class LiveView(PlainView):
         # Below it what can be missed: one line of all would be cropped on 80 columns.
         rest = Text(f"{bandwidth.strip()}  {total.strip()}", style="dim")
         self._live.update(Group(line, rest), refresh=True)
+
+    def notice(self, text: str) -> None:
+        """Print the line above the live one."""
+        self._console.print(text, style="yellow", highlight=False)
 
     def opened(self, address: str, instance: str, version: str) -> None:
         """Say which farm it is."""

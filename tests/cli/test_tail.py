@@ -14,7 +14,7 @@ from serving import Serving
 
 from farm.cli.main import main
 from farm.cli.tail import Tally
-from farm.client import Retry, Trajectory
+from farm.client import Client, Retry, Trajectory
 
 ROOT = Path(__file__).resolve().parents[2]
 N = 30
@@ -84,6 +84,37 @@ def test_json_lines_come_once_a_second(capsys, serving):
     assert [sample["summary"] for sample in samples] == [False, False, False, True]
     assert samples[0]["seconds"] == pytest.approx(1.0, abs=0.3)
     assert 0 <= samples[0]["ring_fill"] <= 1
+
+
+@pytest.fixture
+def held(instance):
+    """A service whose rings are full, held by a group that has no member any longer."""
+    made = Serving(instance, capacity_bytes=1 << 16)
+    with Client(made.address) as client, client.subscribe(auto_ack=False) as member:
+        made.ring.write(Spec())
+        next(member)
+    while made.ring.write(Spec()):
+        pass
+    made.wait(lambda: made.counter("streams") == 0, "the member to be gone")
+    yield made
+    made.close()
+
+
+def test_an_observer_beside_a_group_without_members_is_told_once_why_nothing_comes(capsys, held):
+    code, lines, _ = tail(capsys, held, "--seconds", "3.2")
+    assert code == 0
+    (notice,) = [line for line in lines if "nobody takes from it" in line]
+    assert "farm tail --group" in notice
+
+
+def test_json_lines_say_that_the_rings_are_held(capsys, held):
+    _, lines, _ = tail(capsys, held, "--seconds", "2.2", "--json")
+    assert json.loads(lines[-1])["held"]
+
+
+def test_a_flow_is_not_held(capsys, serving):
+    _, lines, _ = tail(capsys, serving, "--seconds", "2.2")
+    assert not [line for line in lines if "nobody takes" in line]
 
 
 def test_no_farm_is_one_line_and_exit_code_69(capsys):
