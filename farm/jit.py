@@ -158,8 +158,9 @@ class _PartCompiler(CompilerBase):
 def _digest() -> str:
     package = Path(__file__).resolve().parent
     digest = hashlib.blake2b(digest_size=8)
+    # The place too: Numba files what it compiles under the path of its source.
     versions = (numba.__version__, llvmlite.__version__, llvmlite.binding.get_host_cpu_name())
-    digest.update("|".join(versions).encode())
+    digest.update("|".join((*versions, str(package))).encode())
     for path in sorted(package.rglob("*.py")):
         text = path.read_bytes()
         if b"farm.jit" in text or path.parent.name == "spec":

@@ -84,6 +84,13 @@ def test_the_folder_changes_with_any_file_of_kernels_and_with_no_other(source_tr
     assert cache_dir_of(source_tree, **environment) == before
 
 
+def test_the_same_code_in_another_place_has_a_folder_of_its_own(source_tree, tmp_path):
+    environment = {"FARM_CACHE_DIR": str(tmp_path / "cache")}
+    before = cache_dir_of(source_tree, **environment)
+    moved = source_tree.rename(tmp_path / "moved")
+    assert cache_dir_of(moved, **environment) != before
+
+
 def test_a_home_that_cannot_be_written_to_is_no_obstacle(source_tree, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")

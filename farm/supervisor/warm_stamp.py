@@ -3,7 +3,7 @@
 `farm.jit` names its cache folder by asking Numba and LLVM, whose import alone takes longer than a
 warm start should. So after a start that went well the supervisor leaves a stamp beside the folders:
 
-    <cache root>/started-<digest of all of the farm's source, versions and processor>
+    <cache root>/started-<digest of all of the farm's source, its place, versions and processor>
 
 that names the folder which the warm-up filled. The digest covers more than the kernels: at worst a
 warm-up that finds everything compiled runs once too often.
@@ -60,7 +60,8 @@ def _age_key(path: Path) -> int:
 def _stamp_name() -> str:
     digest = hashlib.blake2b(digest_size=8)
     versions = (sys.version, metadata.version("numba"), metadata.version("llvmlite"))
-    digest.update("|".join((*versions, platform.machine(), *_processor())).encode())
+    origin = (platform.machine(), *_processor(), str(_PACKAGE))
+    digest.update("|".join((*versions, *origin)).encode())
     for path in sorted(_PACKAGE.rglob("*.py")):
         digest.update(str(path.relative_to(_PACKAGE)).encode())
         digest.update(path.read_bytes())
