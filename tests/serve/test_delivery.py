@@ -1,90 +1,28 @@
-"""Who gets what, over real sockets: leases, redelivery, streams beside the group, slow clients."""
+"""Who gets what, over real sockets: leases, redelivery, credit, silent members."""
 
-import contextlib
-import os
 import threading
 import time
-from contextlib import contextmanager
 
 import grpc
-import numpy as np
 import pytest
-from handmade import Spec, entry, header, message, record
+from handmade import Spec
+from subscribing import (
+    TIMEOUT_S,
+    Code,
+    bulky,
+    entry_bytes,
+    head,
+    opened,
+    sequences,
+    subscriber,
+    tail,
+)
 
 from farm.client import NO_RETRY, Client
-from farm.rpc import names
-from farm.rpc.v1 import experience_pb2
-from farm.shm.ring import load_head, park
+from farm.shm.ring import park
 from farm.shm.ring_layout import DATA_OFFSET
 
-Batch = experience_pb2.ExperienceBatch
-Request = experience_pb2.SubscribeRequest
-Code = grpc.StatusCode
-TIMEOUT_S = 30.0
-OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
-
 pytestmark = pytest.mark.timeout(60)
-
-
-def entry_bytes(spec=None):
-    return len(entry(spec or Spec()))
-
-
-class Raw:
-    """A subscriber by hand: acknowledges what the test says."""
-
-    def __init__(self, channel, credit_bytes=0):
-        self._requests = []
-        self._arrived = threading.Condition()
-        opening = experience_pb2.SubscribeOpen(credit_bytes=credit_bytes)
-        self._send(Request(open=opening))
-        call = channel.stream_stream(names.method_path(names.SUBSCRIBE))
-        self.call = call(self._outgoing(), timeout=TIMEOUT_S)
-        assert self.read().HasField("started")
-
-    def _outgoing(self):
-        while True:
-            with self._arrived:
-                self._arrived.wait_for(lambda: self._requests, TIMEOUT_S)
-                request = self._requests.pop(0) if self._requests else None
-            if request is None:
-                return
-            yield request.SerializeToString()
-
-    def _send(self, request):
-        with self._arrived:
-            self._requests.append(request)
-            self._arrived.notify()
-
-    def read(self):
-        return Batch.FromString(next(self.call))
-
-    def ack(self, *batch_ids):
-        self._send(Request(ack=experience_pb2.Ack(batch_ids=batch_ids)))
-
-    def vanish(self):
-        self.call.cancel()
-        self._send(None)
-
-
-@contextmanager
-def subscriber(serving, credit_bytes=0):
-    with grpc.insecure_channel(serving.address) as channel:
-        raw = Raw(channel, credit_bytes)
-        yield raw
-        raw.vanish()
-
-
-def sequences(batch):
-    return [trajectory.sequence for trajectory in batch.trajectories]
-
-
-def head(serving, worker=0):
-    return load_head(serving.rings[worker].segment.mem)
-
-
-def tail(serving, worker=0):
-    return int(serving.rings[worker].producer.cursor[1])
 
 
 def test_a_ring_is_released_by_the_acknowledgement_and_not_before(serve):
@@ -275,152 +213,6 @@ def test_a_parked_worker_is_woken_by_the_release(serve):
             next(taken)
         taken.acknowledge()
         assert serving.space_bells[0].wait(TIMEOUT_S)
-
-
-def test_without_subscribers_streams_move_the_rings_and_get_the_backlog(serve):
-    serving = serve()
-    serving.ring.write(*[Spec()] * 3)
-    with Client(serving.address, retry=NO_RETRY) as client:
-        stream = client.stream()
-        assert [next(stream).sequence for _ in range(3)] == [0, 1, 2]
-        serving.wait(lambda: head(serving) == tail(serving), "the ring to follow the stream")
-
-
-def test_without_any_reader_the_rings_stay(serve):
-    serving = serve()
-    serving.ring.write(*[Spec()] * 3)
-    with Client(serving.address) as client:
-        serving.wait(lambda: client.stats().total.trajectories == 3)
-    assert head(serving) == 0
-
-
-def test_a_stream_beside_a_group_watches_and_takes_nothing(serve):
-    serving = serve()
-    with subscriber(serving) as member, Client(serving.address, retry=NO_RETRY) as client:
-        serving.ring.write(*[Spec()] * 2)
-        member.read()
-        stream = client.stream()
-        threading.Thread(target=write_until, args=(serving, stream, 3), daemon=True).start()
-        watched = next(stream)
-        assert watched.sequence >= 2  # it begins at the newest
-        assert head(serving) == 0  # and holds or moves nothing
-        assert sequences(member.read())[0] == 2
-
-
-def write_until(serving, stream, n):
-    """Write, once the stream is open."""
-    serving.wait(lambda: stream.received.connections or serving.counter("streams") == 2)
-    serving.ring.write(*[Spec()] * n)
-
-
-def test_a_group_holds_the_rings_while_all_its_members_are_gone(serve):
-    serving = serve()
-    with subscriber(serving) as member:
-        serving.ring.write(Spec())
-        member.ack(member.read().batch_id)
-        serving.wait(lambda: head(serving) == tail(serving))
-    held = head(serving)
-    serving.ring.write(*[Spec()] * 5)
-    with Client(serving.address, retry=NO_RETRY) as client:
-        serving.wait(lambda: client.stats().total.trajectories == 6)
-        stream = client.stream()
-        serving.wait(lambda: opened(serving, stream))
-        serving.ring.write(Spec())
-        assert next(stream).sequence >= 1
-        assert head(serving) == held
-        assert next(client.subscribe()).sequence == 1
-
-
-def opened(serving, stream):
-    """Whether the stream is open at the service; reading it once opens it."""
-    if not stream.received.connections:
-        stream._receive()
-    return serving.counter("streams") == 1
-
-
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        ({"seats": [1]}, [1, 3, 5, 7]),
-        ({"game_ids": [2]}, [4, 5]),
-        ({"min_turn": 10}, [4, 5, 6, 7]),
-        ({"policies": ["learner"]}, [0, 2, 4, 6]),
-        ({"policies": ["learner"], "game_ids": [0, 3]}, [0, 6]),
-        ({"game_ids": [99]}, []),
-    ],
-)
-def test_a_stream_gets_what_its_filter_names(serve, wanted, expected):
-    serving = serve()
-    specs = [
-        Spec(game_id=k // 2, seat=k % 2, first_tick=4 * k, policy=("learner", "random")[k % 2])
-        for k in range(8)
-    ]
-    with Client(serving.address, retry=NO_RETRY) as client:
-        stream = client.stream(**wanted)
-        serving.wait(lambda: opened(serving, stream))
-        serving.ring.write(*specs)
-        serving.wait(lambda: head(serving) == tail(serving), "the stream to pass everything")
-        got = []
-        while len(got) < len(expected):
-            got.append(next(stream).sequence)
-        assert got == expected
-        assert serving.counter("served_records") == len(expected)
-
-
-def bulky(n_bytes):
-    """A record of about this size, made at once: nobody but a client looks into its payload."""
-    made = message(Spec(), payload=os.urandom(n_bytes))
-    return header(Spec(), np.zeros(1)).tobytes() + Batch(trajectories=[made]).SerializeToString()
-
-
-def open_stream(channel):
-    call = channel.unary_stream(names.method_path(names.STREAM_EXPERIENCES))
-    stream = call(b"", timeout=TIMEOUT_S)
-    assert Batch.FromString(next(stream)).HasField("started")
-    return stream
-
-
-def test_a_slow_stream_skips_what_the_fast_one_took_and_is_told_how_much(serve):
-    serving = serve(capacity_bytes=1 << 20)
-    payload = bulky(100_000)
-    with (
-        grpc.insecure_channel(serving.address) as channel,
-        grpc.insecure_channel(serving.address, OWN_CONNECTION) as other,
-    ):
-        slow = open_stream(channel)
-        write_until_full(serving, payload)
-        fast = open_stream(other)
-        reader = threading.Thread(target=read_to_end, args=(fast,), daemon=True)
-        reader.start()
-        while not serving.counter("skipped_records"):
-            if not serving.ring.write_bytes(payload):
-                time.sleep(0.001)
-        fast.cancel()
-        reader.join(TIMEOUT_S)
-        serving.wait(lambda: serving.counter("streams") == 1)
-        serving.wait(lambda: serving.ring.write_bytes(record(Spec(game_id=99))), "room")
-        skipped, seen, is_last = 0, 0, False
-        while not is_last:
-            batch = Batch.FromString(next(slow))
-            skipped += batch.skipped
-            seen += len(batch.trajectories)
-            is_last = any(trajectory.game_id == 99 for trajectory in batch.trajectories)
-        assert skipped > 0
-        assert seen + skipped == serving.ring.n_written
-
-
-def write_until_full(serving, payload):
-    """Write until nobody has made room for a while: flow control is full, and then the ring."""
-    n_full = 0
-    while n_full < 50:
-        n_full = 0 if serving.ring.write_bytes(payload) else n_full + 1
-        time.sleep(0.004)
-
-
-def read_to_end(call):
-    with contextlib.suppress(grpc.RpcError):
-        for _ in call:
-            pass
 
 
 def test_a_member_with_a_full_credit_that_stays_silent_is_cut_off(serve):
