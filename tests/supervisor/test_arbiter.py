@@ -62,6 +62,8 @@ def test_a_task_that_hangs_is_aborted_with_its_stacks_dumped(mini_farm, child):
 def test_a_child_that_is_never_ready_keeps_the_farm_from_being_ready(mini_farm, child):
     farm = mini_farm(child("bad", "never_ready"), limits_s={"start": 1.5, "abort": 0.5})
     farm.wait_for("child_aborting", child="bad", reason="not ready within 1.5 s")
+    # Its stacks share the output: a log line in the middle of them would not be one.
+    farm.wait_for("child_exited", child="bad")
     assert farm.stop(signal.SIGINT) == 0
     assert farm.events("farm_stopping", reason="SIGINT")
     assert not farm.events("farm_ready")
