@@ -48,7 +48,8 @@ class Running:
             text = raw.decode(errors="replace").rstrip("\n")
             with self._arrived:
                 try:
-                    line = json.loads(text)
+                    # A dump of stacks, written piece by piece, may stand before it in its line.
+                    line = json.loads(text[max(text.find('{"ts":'), 0) :])
                 except ValueError:
                     line = None
                 if isinstance(line, dict):
