@@ -324,8 +324,12 @@ def _positive(text: str) -> int:
     return value
 
 
+_MAX_SPEED = 1_000
+"""Ticks a second beyond which a terminal shows nothing more."""
+
+
 def _speed(text: str) -> float:
     value = float(text)
-    if not (0 < value <= 1_000):  # noqa: PLR2004 - beyond it a terminal shows nothing more
+    if not (0 < value <= _MAX_SPEED):
         raise argparse.ArgumentTypeError(f"{text}: more than 0 and at most 1000 ticks a second")
     return value

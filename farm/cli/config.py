@@ -119,7 +119,7 @@ def _print(text: str) -> None:
         print(text)
         return
     from rich.console import Console  # noqa: PLC0415 - only a terminal has use for it
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415 - likewise
 
     console = Console(soft_wrap=True, highlight=False)
     for line in text.splitlines():

@@ -88,8 +88,8 @@ def sample_address(address: str) -> FarmSample:
     Raises:
         UnavailableError: no farm answers at the address.
     """
-    # gRPC takes longer to load than everything else here, and is needed for this alone.
-    from farm.client import NO_RETRY, Client  # noqa: PLC0415
+    # gRPC takes longer to load than everything else here.
+    from farm.client import NO_RETRY, Client  # noqa: PLC0415 - needed for this alone
 
     with Client(address, retry=NO_RETRY) as client:
         info, stats = client.info(), client.stats()

@@ -155,6 +155,7 @@ class AsyncSubscription:
         try:
             self._session.receive(message)
         except Exception:
+            # Whatever it was, the reader is told, and no message after it can be trusted.
             self._closed = True
             self._drop_call()
             raise

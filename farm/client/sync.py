@@ -159,6 +159,7 @@ class Subscription:
         try:
             self._session.receive(message)
         except Exception:
+            # Whatever it was, the reader is told, and no message after it can be trusted.
             self._closed = True
             self._drop_call()
             raise

@@ -127,7 +127,7 @@ def order_moves(game: Game, n_moves: int) -> None:
     moves = game.scratch
     for i in range(n_moves):
         moves[SEQUENCE, i] = i
-    if n_moves < 2 or game.rules[ORDER] != ORDER_OFFICIAL:  # noqa: PLR2004 - nothing to order
+    if n_moves <= 1 or game.rules[ORDER] != ORDER_OFFICIAL:
         return
     for i in range(1, n_moves):
         column = moves[SEQUENCE, i]

@@ -45,6 +45,11 @@ ORDER_OFFICIAL: Final = 0
 ORDER_ALTERNATING: Final = 1
 ORDER_BY_SEAT: Final = 2
 
+# Replay versions from which a rule is as it is today (the README beside the recorded games).
+_FIRST_SORTED: Final = 15
+_FIRST_TRADING: Final = 16
+_FIRST_WITH_STILL_CITIES: Final = 6
+
 _OFFICIAL: Final = {
     ORDER: ORDER_OFFICIAL,
     GENERAL_TRADE: 1,
@@ -99,9 +104,9 @@ def of_replay(replay_version: int) -> NDArray[np.int32]:
     """The rules under which a replay of that version was recorded: int32[N_RULES]."""
     return rules_vector(
         {
-            ORDER: ORDER_OFFICIAL if replay_version >= 15 else ORDER_ALTERNATING,  # noqa: PLR2004
-            GENERAL_TRADE: int(replay_version >= 16),  # noqa: PLR2004
-            CITY_GROWTH_BELOW: 40 if replay_version < 6 else 0,  # noqa: PLR2004
+            ORDER: ORDER_OFFICIAL if replay_version >= _FIRST_SORTED else ORDER_ALTERNATING,
+            GENERAL_TRADE: int(replay_version >= _FIRST_TRADING),
+            CITY_GROWTH_BELOW: 0 if replay_version >= _FIRST_WITH_STILL_CITIES else 40,
             NEUTRALISE_AFTER: 0,
         }
     )

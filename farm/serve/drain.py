@@ -31,6 +31,8 @@ _SEAT = _OFFSETS["seat"]
 
 _ENTRY_TAG = 0x0A
 _LOW_32 = 0xFFFFFFFF
+_MORE_FOLLOWS = 0x80
+"""High bit of every byte of a varint but the last."""
 _MAX_VARINT_BYTES = 5
 
 # Words of a result.
@@ -162,7 +164,7 @@ def _is_entry(mem: NDArray[np.uint8], offset: int, n_bytes: int) -> bool:
             return False
         byte = np.int64(mem[at])
         length |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint has its high bit clear
+        if byte < _MORE_FOLLOWS:
             return bool(length == end - at - 1)
     return False
 

@@ -135,8 +135,8 @@ def test_the_start_says_the_seed_and_the_bound_of_memory(story):
 
 
 def test_a_killed_worker_is_replaced_within_three_seconds(story):
-    """The better of two: the rest of the farm takes every core, and so may other things."""
-    assert min(story.worker_replaced_in_s) / story.slowdown < 3.0
+    """Every one of them; measured against how busy the machine was before the farm started."""
+    assert max(story.worker_replaced_in_s) / story.slowdown < 3.0
 
 
 def test_a_killed_service_is_replaced_within_three_seconds(story):
