@@ -5,12 +5,18 @@ frame of each seat (spec.observation) is copied out to a buffer. The first figur
 `random` seats on 20x20 unless overrides say otherwise; the table beside it varies board, seats,
 batch and policy one at a time. Each figure is the median over slices of its time: what else the
 machine does shows up as a few slow slices.
+
+Run from a checkout, the speed of the plain-Python oracle in `tests/engine` stands beside it, as a
+measure of the machine.
 """
 
+import json
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +36,12 @@ SEATS = (2, 4, 8)
 BATCHES = (1, 16, 64, 256, 1024)
 MAIN_SHARE = 0.4
 """Share of the time for the first figure; the rest is divided among the table."""
+
+ORACLE = Path(__file__).resolve().parents[2] / "tests" / "engine" / "oracle_speed.py"
+"""Where a checkout has it; an installed package does not."""
+ORACLE_S = 3.0
+"""Seconds for it; it takes a millisecond a step."""
+ORACLE_DEADLINE_S = 60.0
 
 _TICKS = 32
 _SLICES = 9
@@ -53,8 +65,8 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     """Measure the first figure and the table.
 
     Returns:
-        `env_steps_per_s`, `observations_per_s` (a frame of one seat each), and figures of the table
-        named by what they vary.
+        `env_steps_per_s`, `observations_per_s` (a frame of one seat each), `oracle_steps_per_s`
+        (None outside a checkout), and figures of the table named by what they vary.
     """
     main = configured(overrides)
     table = _table(main)
@@ -65,6 +77,7 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     figures["games"] = main.games
     figures["env_steps_per_s"] = round(rate)
     figures["observations_per_s"] = round(rate * len(main.policies))
+    figures["oracle_steps_per_s"] = oracle_steps_per_s()
     for name, case in table.items():
         figures[name] = round(measure(case, seconds * (1 - MAIN_SHARE) / len(table)))
         print(f"{name:<28} {figures[name]:>12,} steps/s", file=sys.stderr)
@@ -74,17 +87,9 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
 def measure(case: Case, seconds: float, *, seed: int = 1) -> float:
     """Environment steps a second: the median over slices of `seconds`."""
     n_cells, n_seats = case.height * case.width, len(case.policies)
-    cities = round(n_cells * _CITIES_A_CELL) if case.cities is None else case.cities
-    new_game = settings(
-        case.height,
-        case.width,
-        n_seats,
-        mountains=case.mountains,
-        cities=cities,
-        max_ticks=TICKS_PER_TURN * case.max_turns,
-    )
+    batch = new_games(case, seed=seed)
+    games, new_game = batch.games, batch.settings
     codes = np.array([policy_info(name).code for name in case.policies], np.int32)
-    games = Batch(case.games, new_game, seed=seed).games
     next_game = np.full(1, case.games, np.uint64)
     actions = np.zeros(n_seats, np.int32)
     shape = (_TICKS if case.copy_frames else 0, n_seats, frame_bytes(n_cells, n_seats))
@@ -107,6 +112,32 @@ def measure(case: Case, seconds: float, *, seed: int = 1) -> float:
             turns += 1
         rates.append(turns * _TICKS * case.games / (now - began))
     return statistics.median(rates)
+
+
+def new_games(case: Case, *, seed: int) -> Batch:
+    """The games of a case, set up."""
+    n_cells = case.height * case.width
+    new_game = settings(
+        case.height,
+        case.width,
+        len(case.policies),
+        mountains=case.mountains,
+        cities=round(n_cells * _CITIES_A_CELL) if case.cities is None else case.cities,
+        max_ticks=TICKS_PER_TURN * case.max_turns,
+    )
+    return Batch(case.games, new_game, seed=seed)
+
+
+def oracle_steps_per_s() -> int | None:
+    """Steps a second of the rules in plain Python, on a 20x20 duel; None outside a checkout."""
+    if not ORACLE.exists():
+        print("oracle: not here; run from a checkout to see its speed", file=sys.stderr)
+        return None
+    command = [sys.executable, str(ORACLE), str(ORACLE_S)]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=ORACLE_DEADLINE_S)
+    rate = int(json.loads(done.stdout)["oracle_steps_per_s"])
+    print(f"{'oracle, in plain Python':<28} {rate:>12,} steps/s", file=sys.stderr)
+    return rate
 
 
 def configured(overrides: Sequence[str]) -> Case:
