@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from engine.oracle import Oracle, Variant  # noqa: E402 - found through the line above
+from engine.oracle import Oracle, Variant
 
 SIDE = 20
 TICKS = 1000
