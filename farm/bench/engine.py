@@ -18,7 +18,7 @@ import numpy as np
 from farm.config.check import check
 from farm.config.load import compose
 from farm.engine.batch import Batch
-from farm.engine.reset import settings
+from farm.engine.settings import settings
 from farm.policies.registry import POLICY_NAMES, policy_info
 from farm.policies.rollout import play
 from farm.spec.limits import TICKS_PER_TURN

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.engine.reset import HEIGHT, SEATS, WIDTH, Settings, reset_game, settings
+from farm.engine.reset import reset_game
+from farm.engine.settings import HEIGHT, SEATS, WIDTH, Settings, settings
 from farm.engine.state import OUTCOME, PLAYING, TICK, WINNER, Games, allocate, view
 from farm.engine.step import step_game
 from farm.jit import kernel

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from farm.engine.bits import ONE, ZERO, bit_of, int64, lowest
 from farm.engine.order import neighbour
-from farm.engine.reset import Settings, reset_game
+from farm.engine.reset import reset_game
+from farm.engine.settings import Settings
 from farm.engine.state import (
     OUTCOME,
     PLAYING,

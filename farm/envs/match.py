@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.engine.reset import Settings, settings
+from farm.engine.settings import Settings, settings
 from farm.policies.registry import POLICY_NAMES, policy_info
 from farm.spec.limits import TICKS_PER_TURN
 

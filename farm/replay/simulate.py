@@ -12,7 +12,6 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from farm.engine.maps.fixed import FixedMap, reset_fixed
 from farm.engine.queues import (
     allocate_queues,
     neutralise_player,
@@ -20,10 +19,12 @@ from farm.engine.queues import (
     surrender_player,
     try_enqueue,
 )
-from farm.engine.reset import Settings, reset_game, settings
+from farm.engine.reset import reset_game
+from farm.engine.settings import Settings, fixed_settings, settings
 from farm.engine.state import OUTCOME, PLAYING, TICK, WINNER, allocate
 from farm.replay.digest import digest_bytes
 from farm.replay.model import GeneratedMap, GivenMap, Leave, Order, Replay, Rules
+from farm.spec.boards import Board
 
 _ROW = 0
 """The one game of the batch."""
@@ -201,7 +202,7 @@ def queue_capacity(orders: Sequence[Order], n_seats: int) -> int:
 
 
 def _set_up_given(playback: Playback, board: GivenMap, rules: Rules) -> None:
-    fixed = FixedMap(
+    given = Board(
         height=board.height,
         width=board.width,
         generals=board.generals,
@@ -214,8 +215,8 @@ def _set_up_given(playback: Playback, board: GivenMap, rules: Rules) -> None:
         neutral_armies=board.neutral_armies,
         teams=board.teams,
     )
-    game_settings = fixed.settings(rules=rules.vector())
-    reset_fixed(playback.games, _ROW, fixed, game_settings, seed=0, game_number=0)
+    game_settings = fixed_settings(given, rules=rules.vector())
+    reset_game(playback.games, _ROW, np.uint64(0), np.uint64(0), game_settings)
 
 
 def _set_up_generated(playback: Playback, board: GeneratedMap, rules: Rules) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.config.schema import FarmConfig
-from farm.engine.reset import Settings, settings
+from farm.engine.settings import Settings, settings
 from farm.policies.registry import policy_info
 from farm.spec.limits import TICKS_PER_TURN
 from farm.spec.observation import frame_bytes, score_offset
