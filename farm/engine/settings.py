@@ -193,6 +193,58 @@ def fixed_settings(
     return made._replace(generals=np.array(board.generals, np.int32), terrain=terrain, army=army)
 
 
+def named_settings(
+    kind: str,
+    n_seats: int,
+    *,
+    size: tuple[int, int],
+    mountains: float,
+    cities: int,
+    pad: bool,
+    board: Board | None = None,
+    max_ticks: int = 0,
+    teams: Sequence[int] | None = None,
+    rules: NDArray[np.int32] | None = None,
+) -> Settings:
+    """Settings of a game on a map of a kind by its name, as in the `match` config.
+
+    Args:
+        kind: `uniform`, `official`, `toy` or `fixed`.
+        n_seats: 2 to 16.
+        size: height and width of a uniform or toy map.
+        mountains: share of the cells of a uniform map.
+        cities: of a uniform map.
+        pad: of official maps.
+        board: of a fixed map.
+        max_ticks: ticks after which the game is truncated; 0 for never.
+        teams: for each seat a number, equal for teammates; everybody alone by default.
+        rules: int32[N_RULES]; the official ones by default.
+
+    Raises:
+        ValueError: there is no such kind, or the board has not a general for each seat; else as
+            the function for the kind does.
+    """
+    if kind == "uniform":
+        return settings(
+            *size,
+            n_seats,
+            mountains=mountains,
+            cities=cities,
+            max_ticks=max_ticks,
+            teams=teams,
+            rules=rules,
+        )
+    if kind == "official":
+        return official_settings(n_seats, pad=pad, max_ticks=max_ticks, teams=teams, rules=rules)
+    if kind == "toy":
+        return toy_settings(*size, n_seats, max_ticks=max_ticks, teams=teams, rules=rules)
+    if kind != "fixed":
+        raise ValueError(f"no map {kind!r}; there are uniform, official, toy and fixed")
+    if board is None or len(board.generals) != n_seats:
+        raise ValueError(f"a fixed map is a board with a general for each of {n_seats} seats")
+    return fixed_settings(board, max_ticks=max_ticks, teams=teams, rules=rules)
+
+
 def _settings(
     kind: int,
     height: int,

@@ -133,6 +133,7 @@ def step_agents(
             _keep_final(game, g, seating, results)
             numbers[g] += np.uint64(numbers.size)
             reset_game(games, g, seed, numbers[g], settings)
+            game = view(games, g)
         for agent in range(seating.agents.size):
             _write_mask(game, int64(seating.agents[agent]), results.mask[g, agent])
     return n_ended

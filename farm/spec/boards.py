@@ -74,13 +74,13 @@ def parse_board(text: str) -> Board:
         height=height,
         width=width,
         generals=_generals(found["G"]),
-        mountains=[cell for cell, _ in found["M"]],
-        cities=[cell for cell, _ in cities],
-        city_armies=[number or 0 for _, number in cities],
-        swamps=[cell for cell, _ in found["S"]],
-        deserts=[cell for cell, _ in found["D"]],
-        neutrals=[cell for cell, _ in neutrals],
-        neutral_armies=[number for _, number in neutrals],
+        mountains=tuple(cell for cell, _ in found["M"]),
+        cities=tuple(cell for cell, _ in cities),
+        city_armies=tuple(number or 0 for _, number in cities),
+        swamps=tuple(cell for cell, _ in found["S"]),
+        deserts=tuple(cell for cell, _ in found["D"]),
+        neutrals=tuple(cell for cell, _ in neutrals),
+        neutral_armies=tuple(number for _, number in neutrals),
     )
 
 
@@ -148,11 +148,11 @@ def _code(line: int, cell: str) -> tuple[str, int | None]:
     return code, int(digits)
 
 
-def _generals(found: Sequence[tuple[int, int | None]]) -> list[int]:
+def _generals(found: Sequence[tuple[int, int | None]]) -> tuple[int, ...]:
     by_seat = sorted((number or 0, cell) for cell, number in found)
     seats = [seat for seat, _ in by_seat]
     if seats != list(range(len(seats))) or not MIN_SEATS <= len(seats) <= MAX_SEATS:
         raise ValueError(
             f"generals of seats {seats}; each seat from 0 on has one, {MIN_SEATS} to {MAX_SEATS}"
         )
-    return [cell for _, cell in by_seat]
+    return tuple(cell for _, cell in by_seat)

@@ -9,9 +9,9 @@ it open, this is how it is done:
 - A pair of generals is drawn anew as a whole when it stands too close or is unfair, and every draw
   counts as a try. Ground is open where there is neither a mountain nor a city. The threshold falls
   in a straight line to nothing at the last try.
-- Three and more generals are drawn one after the other, each uniformly over the open cells that the
-  spacing leaves; of a team, each but the first near one that is there. If none is left, the map
-  is drawn anew.
+- Three and more generals are drawn one after the other, in an order of the seats that is drawn too,
+  so that none is favoured: each uniformly over the open cells that the spacing leaves; of a team,
+  each but the first near one that is there. If none is left, the map is drawn anew.
 
 A map that is not accepted is drawn anew from its size on; `strict` maps are drawn at most. After
 that, each further one asks for a spacing smaller by one, and for no city or teammate nearby. When
@@ -215,8 +215,10 @@ def _place_many(
     given_up: int,
 ) -> bool:
     """Draw generals one after the other; whether there was a cell for each."""
-    for seat in range(game.n_seats):
-        has_teammate = _draw_room(game, rows, seat, height, width, spacing)
+    order = game.scratch[0]
+    _shuffle_seats(game, order)
+    for turn in range(game.n_seats):
+        has_teammate = _draw_room(game, rows, order, turn, height, width, spacing)
         if has_teammate and not given_up:
             for row in range(height):
                 rows[_ROOM, row] &= rows[_NEAR, row]
@@ -224,28 +226,46 @@ def _place_many(
         if n_left == 0:
             return False
         pick = below(game.rng, game.rng.size - 1, n_left)
-        game.general[seat] = nth_place(rows[_ROOM], height, pick)
+        game.general[order[turn]] = nth_place(rows[_ROOM], height, pick)
     return True
 
 
 @inline
+def _shuffle_seats(game: Game, order: NDArray[np.int64]) -> None:
+    for seat in range(game.n_seats):
+        order[seat] = seat
+    for last in range(game.n_seats - 1, 0, -1):
+        other = below(game.rng, game.rng.size - 1, last + 1)
+        seat = order[last]
+        order[last] = order[other]
+        order[other] = seat
+
+
+@inline
 def _draw_room(
-    game: Game, rows: NDArray[np.uint64], seat: int, height: int, width: int, spacing: int
+    game: Game,
+    rows: NDArray[np.uint64],
+    order: NDArray[np.int64],
+    turn: int,
+    height: int,
+    width: int,
+    spacing: int,
 ) -> bool:
     """Draw what earlier generals leave for a seat's, and what is near teammates, if there are any.
 
     Where everybody is alone, what was left for the seat before is gone on with.
     """
     alone = game.status[N_SIDES] == game.n_seats
-    first = max(seat - 1, 0) if alone else 0
+    first = max(turn - 1, 0) if alone else 0
     if first == 0:
         for row in range(height):
             rows[_ROOM, row] = rows[_OPEN, row]
             rows[_NEAR, row] = ZERO
     has_teammate = False
-    for other in range(first, seat):
+    for earlier in range(first, turn):
+        other = order[earlier]
         place = int64(game.general[other])
-        if game.side[other] == game.side[seat]:
+        if game.side[other] == game.side[order[turn]]:
             has_teammate = True
             cut_around(rows[_ROOM], place, min(spacing, _TEAMMATES_APART) - 1, height, width)
             add_around(rows[_NEAR], place, _TEAMMATES_NEAR, height, width)
