@@ -6,8 +6,8 @@ from engine.players import KernelPlayer
 from farm.engine import rules
 from farm.engine.bits import ZERO
 from farm.engine.cells import take_cell
-from farm.engine.maps.official import _CITIES, _MOUNTAINS, _clear_ways
-from farm.engine.maps.rows import bit_at, flood
+from farm.engine.maps.official import _clear_ways
+from farm.engine.maps.rows import CITIES, MOUNTAINS, bit_at, flood
 from farm.engine.order import is_valid, neighbour
 from farm.engine.state import view
 from farm.jit import kernel
@@ -101,13 +101,13 @@ def clear_all_ways(games, terrain, places):
     rows = games.scratch_rows
     height, width = terrain.shape
     for row in range(height):
-        rows[_MOUNTAINS, row] = ~ZERO
-        rows[_CITIES, row] = ~ZERO
+        rows[MOUNTAINS, row] = ~ZERO
+        rows[CITIES, row] = ~ZERO
     games.n_seats[0] = places.shape[0]
     for seat in range(places.shape[0]):
         games.general[0, seat] = (places[seat, 0] << 6) + places[seat, 1]
     _clear_ways(view(games, 0), rows)
     for row in range(height):
         for column in range(width):
-            if not (rows[_MOUNTAINS, row] | rows[_CITIES, row]) & bit_at(column):
+            if not (rows[MOUNTAINS, row] | rows[CITIES, row]) & bit_at(column):
                 terrain[row, column] = 0

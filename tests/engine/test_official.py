@@ -28,7 +28,7 @@ REFERENCE = {
     8: {"width": 27.6, "cities": 25.9, "mountains": 0.205},
     12: {"width": 30.7, "cities": 35.1, "mountains": 0.204},
 }
-"""RULES.md: means over `REFERENCE_MAPS` maps each."""
+"""Means over `REFERENCE_MAPS` maps each."""
 REFERENCE_MAPS = 200
 ROUNDING = {"width": 0.05, "cities": 0.05, "mountains": 0.0005}
 """Half a unit of the last digit they are stated in."""

@@ -85,7 +85,7 @@ def test_a_text_that_is_no_board_is_refused_by_line_and_cell(text, message):
 
 
 def test_the_largest_official_boards_are_those_of_the_rules():
-    # p + 4 + n / 2, never quite reached, rounded: RULES.md, "Map generation".
+    # p + 4 + n / 2, never quite reached, rounded: the official rules of map generation.
     assert max_board(2, 2) == (23, 23)
     assert max_board(4, 4) == max_board(4, 2) == (26, 26)
     assert max_board(7, 7) == (31, 31)
