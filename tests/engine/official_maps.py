@@ -1,4 +1,4 @@
-"""Official maps as plain numbers, and every rule of the official rules of map generation, in plain Python."""
+"""Official maps as plain numbers, and every official rule of map generation, in plain Python."""
 
 import math
 from typing import NamedTuple
