@@ -7,8 +7,8 @@ distance from a general to the nearest enemy (least and mean), and how many maps
 one was accepted. References are means over 200 official maps each, but for the distance: that is
 the least.
 
-Spawn fairness is about openness: the score by which pairs of generals are accepted (RULES.md, and
-farm/engine/maps/official.py), worked out here by itself, in plain Python. `openness min/max` is the
+Spawn fairness is about openness: the score by which pairs of generals are accepted (see
+farm/engine/maps/generals.py), worked out here by itself, in plain Python. `openness min/max` is the
 smaller over the larger openness of a map's generals: its mean, and the 5th percentile. `best seat`
 is by how much the share of maps in which a seat has the most open ground departs from 1/n at worst
 over the seats, in standard deviations of a fair draw: above 4 some seat would be favoured.

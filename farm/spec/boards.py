@@ -105,7 +105,7 @@ def board_text(board: Board) -> str:
 def least_side(n_seats: int, n_sides: int) -> float:
     """The shortest side of an official board before it is rounded, a multiple of a half.
 
-    RULES.md, "Map generation": 16 + min(8, n), plus (n - 6) / 2 for n above 6, plus (s - 2) / 2
+    The official formula: 16 + min(8, n), plus (n - 6) / 2 for n above 6, plus (s - 2) / 2
     with teams and s above 2.
     """
     side = 16.0 + min(8, n_seats) + max(0, n_seats - 6) / 2

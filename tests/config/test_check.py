@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from farm.config.board import largest_board
 from farm.config.check import CELLS_PER_SEAT, check, problems
 from farm.config.convert import to_config
 from farm.config.memory import next_power_of_two, ring_bound_bytes
@@ -42,6 +43,29 @@ IMPOSSIBLE = [
     ),
     ({"match__board": "4x4"}, "match.cities", ["16 cells", "set match.cities to 3 or less"]),
     ({"match__cities": 200}, "match.cities", ["80 mountains", "to 118 or less"]),
+    ({"match__teams": [0, 1, 1]}, "match.teams", ["3 numbers for 2 seats"]),
+    ({"match__teams": [4, 4]}, "match.teams", ["one team", "two sides"]),
+    ({"match__map": "fixed"}, "match.map_file", ["match.map=fixed needs the file"]),
+    (
+        {"match__map": "fixed", "match__map_file": "/nowhere/map.txt"},
+        "match.map_file",
+        ["/nowhere/map.txt: No such file"],
+    ),
+    (
+        {"match__map": "official", "match__map_file": "map.txt"},
+        "match.map_file",
+        ["match.map=official", "match.map_file to null"],
+    ),
+    (
+        {"match__map": "toy", "match__board": "4x5", "match__seats": ["random"] * 3},
+        "match.board",
+        ["20 cells", "24"],
+    ),
+    (
+        {"match__map": "official", "ring__bytes": 65_536},
+        "ring.bytes",
+        ["match.map=official of up to 23x23"],
+    ),
     ({"ring__bytes": 100_000}, "ring.bytes", ["100,000", "65536 and 131072"]),
     (
         {"ring__bytes": 65_536},
@@ -76,6 +100,10 @@ AT_THE_EDGE = [
     {"match__board": "64x64"},
     {"match__board": "12x11", "match__seats": ["random"] * MAX_SEATS},
     {"match__cities": 118},
+    {"match__teams": [0, 1]},
+    {"match__map": "toy", "match__board": "4x4", "match__cities": 200},
+    {"match__map": "official", "match__board": "4x4", "match__cities": 500},
+    {"match__map": "official", "match__seats": ["random"] * 16, "match__teams": [0, 1] * 8},
     {"ring__bytes": 262_144},
     {"serve__address": "127.0.0.1:65535"},
     {"serve__credit_bytes": 1 << 20},
@@ -104,6 +132,39 @@ def test_several_broken_rules_are_all_found():
     config = config_of(match__seats=["nobody", "random"], ring__bytes=65_537)
     keys = [error.key for error in problems(config, policies=POLICIES)]
     assert keys == ["match.seats", "ring.bytes", "ring.bytes"]
+
+
+BOARD = "G0 . . .\n. . . .\n. M . .\n. . . G1\n"
+
+
+def test_a_fixed_map_passes_with_a_general_for_each_seat(tmp_path):
+    file = tmp_path / "map.txt"
+    file.write_text(BOARD)
+    fixed = {"match__map": "fixed", "match__map_file": str(file)}
+    check(config_of(**fixed), policies=POLICIES)
+    assert largest_board(config_of(**fixed).match) == (4, 4)
+    (error,) = problems(config_of(**fixed, match__seats=["random"] * 3), policies=POLICIES)
+    assert error.key == "match.map_file"
+    assert "generals for 2 seats, and match.seats names 3" in error.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (BOARD.replace("M", "W"), "line 3: cell 'W'"),
+        (BOARD.replace("M", "\u2206"), "ascii"),
+        (BOARD + "#" * 70_000, "above 65,536 bytes"),
+    ],
+)
+def test_a_map_file_that_is_wrong_is_refused_once_and_hides_no_other_error(tmp_path, text, reason):
+    file = tmp_path / "map.txt"
+    file.write_text(text)
+    config = config_of(
+        match__map="fixed", match__map_file=str(file), supervisor__silence_s=0.5, ring__bytes=65_536
+    )
+    wrong_map, silence = problems(config, policies=POLICIES)
+    assert (wrong_map.key, silence.key) == ("match.map_file", "supervisor.silence_s")
+    assert reason in wrong_map.reason
 
 
 sides = st.integers(0, 99)

@@ -50,3 +50,9 @@ def test_shared_memory_is_bounded_by_the_figure_that_is_printed(n_workers):
     config = to_config({"worker": {"count": n_workers}})
     real = CONTROL_BYTES + n_workers * ring_segment_bytes(config.ring.bytes)
     assert real <= shared_memory_bytes(config) < real + (1 << 20)
+
+
+def test_a_record_holds_the_largest_board_that_a_match_can_get():
+    official = to_config({"match": {"map": "official", "board": "4x4"}})
+    uniform = to_config({"match": {"board": "23x23"}})
+    assert record_bound_bytes(official) == record_bound_bytes(uniform)

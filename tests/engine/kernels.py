@@ -4,7 +4,10 @@ import numpy as np
 from engine.players import KernelPlayer
 
 from farm.engine import rules
+from farm.engine.bits import ZERO
 from farm.engine.cells import take_cell
+from farm.engine.maps.official import _clear_ways
+from farm.engine.maps.rows import CITIES, MOUNTAINS, bit_at, flood
 from farm.engine.order import is_valid, neighbour
 from farm.engine.state import view
 from farm.jit import kernel
@@ -74,3 +77,37 @@ class Position(KernelPlayer):
         found = np.zeros(8 * self.n_cells + 1, np.bool_)
         valid_actions(self.games, self.ROW, seat, found)
         return found
+
+
+@kernel
+def flood_from(games, ground, start, found):
+    """Set `found` where a flood of a map in the making comes from a cell of `ground`."""
+    rows = games.scratch_rows
+    height, width = ground.shape
+    for row in range(height):
+        rows[0, row] = ZERO
+        for column in range(width):
+            if ground[row, column]:
+                rows[0, row] |= bit_at(column)
+    flood(rows[1], rows[0], (start[0] << 6) + start[1], height)
+    for row in range(height):
+        for column in range(width):
+            found[row, column] = (rows[1, row] & bit_at(column)) != ZERO
+
+
+@kernel
+def clear_all_ways(games, terrain, places):
+    """Clear the ways between generals on a board of mountains, as when drawing has given up."""
+    rows = games.scratch_rows
+    height, width = terrain.shape
+    for row in range(height):
+        rows[MOUNTAINS, row] = ~ZERO
+        rows[CITIES, row] = ~ZERO
+    games.n_seats[0] = places.shape[0]
+    for seat in range(places.shape[0]):
+        games.general[0, seat] = (places[seat, 0] << 6) + places[seat, 1]
+    _clear_ways(view(games, 0), rows)
+    for row in range(height):
+        for column in range(width):
+            if not (rows[MOUNTAINS, row] | rows[CITIES, row]) & bit_at(column):
+                terrain[row, column] = 0

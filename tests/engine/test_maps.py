@@ -1,9 +1,8 @@
-"""Generated maps: what every one of them promises."""
-
-from collections import deque
+"""Uniform maps: what is asked for is there, and what every generator promises besides."""
 
 import numpy as np
 import pytest
+from engine.ground import distance, enemy_distances, reachable
 
 from farm.engine.batch import Batch
 from farm.engine.settings import settings
@@ -26,35 +25,6 @@ N_MAPS = 24
 @pytest.fixture(params=CASES.values(), ids=CASES.keys(), scope="module")
 def maps(request):
     return Batch(N_MAPS, settings(**request.param), seed=11), request.param
-
-
-def neighbours(cell, height, width):
-    row, column = divmod(cell, width)
-    steps = ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1))
-    return [r * width + c for r, c in steps if 0 <= r < height and 0 <= c < width]
-
-
-def reachable(start, passable, height, width):
-    reached, left = {start}, deque([start])
-    while left:
-        for cell in neighbours(left.popleft(), height, width):
-            if cell not in reached and passable[cell]:
-                reached.add(cell)
-                left.append(cell)
-    return reached
-
-
-def distance(one, other, width):
-    return abs(one // width - other // width) + abs(one % width - other % width)
-
-
-def enemy_distances(generals, sides, width):
-    return [
-        distance(one, other, width)
-        for i, one in enumerate(generals)
-        for j, other in enumerate(generals[:i])
-        if sides[i] != sides[j]
-    ]
 
 
 def test_every_general_reaches_every_other_without_passing_a_city(maps):

@@ -16,6 +16,8 @@ from farm.envs.match import Match
 from farm.envs.single import AgentEnv
 from farm.envs.spaces import sample_legal
 from farm.envs.vector import AgentsVectorEnv
+from farm.spec import tiles
+from farm.spec.boards import parse_board
 from farm.spec.planes import planes
 
 SOLO = Match(seats=("agent", "expander"), board=(5, 5), cities=0, mountains=0, max_turns=50)
@@ -24,7 +26,9 @@ TEAMS = Match(
     seats=("agent", "agent", "agent", "agent"), board=(7, 7), teams=(0, 1, 0, 1), max_turns=100
 )
 MIXED = Match(seats=("agent", "random", "agent"), board=(6, 6), cities=0, max_turns=100)
-MATCHES = pytest.mark.parametrize("match", [SOLO, SELF_PLAY, TEAMS, MIXED])
+OFFICIAL = Match(seats=("agent", "random"), map="official", max_turns=30)
+TOY = Match(seats=("agent", "agent"), map="toy", board=(4, 5), max_turns=60)
+MATCHES = pytest.mark.parametrize("match", [SOLO, SELF_PLAY, TEAMS, MIXED, OFFICIAL, TOY])
 
 
 def rollout(env, n_steps, *, seed=7, actions_seed=1):
@@ -299,3 +303,27 @@ def test_legal_actions_are_drawn_uniformly_and_nothing_else():
     counts = np.bincount(drawn, minlength=9)
     assert set(np.flatnonzero(counts)) == {2, 5, 8}
     assert abs(counts[[2, 5, 8]] - 10_000).max() < 400
+
+
+def test_an_official_match_is_seen_on_the_largest_board_whatever_was_drawn():
+    env = AgentsVectorEnv(6, OFFICIAL)
+    assert OFFICIAL.size == (23, 23)
+    corners = set()
+    for obs, *_ in rollout(env, 130):
+        assert obs["tile"].shape == (6, 23, 23)
+        hidden = obs["tile"] >> 5 == tiles.OBSTACLE
+        corners |= {int(rows.all(axis=1).sum()) for rows in hidden}
+    assert len(corners) > 2
+
+
+def test_a_fixed_match_is_played_on_the_given_board():
+    board = parse_board("G0 . . .\n. . M .\n. M . .\n. . . G1\n")
+    match = Match(seats=("agent", "random"), map="fixed", given=board, max_turns=20)
+    env = AgentsVectorEnv(2, match)
+    obs, _ = env.reset(seed=1)
+    assert obs["tile"].shape == (2, 4, 4)
+    assert (obs["tile"][:, 0, 0] == (tiles.GENERAL << tiles.OWNER_BITS | tiles.SELF)).all()
+    with pytest.raises(ValueError, match="a general for each of 2 seats"):
+        AgentsVectorEnv(2, Match(map="fixed"))
+    with pytest.raises(ValueError, match="no map 'big'"):
+        AgentsVectorEnv(2, Match(map="big"))

@@ -10,6 +10,7 @@ from farm.replay.model import (
     GeneratedMap,
     GivenMap,
     Leave,
+    OfficialMap,
     Order,
     Replay,
     Rules,
@@ -100,6 +101,13 @@ def replays(draw):
             cities=cities,
             city_armies=tuple(draw(st.lists(_INT32, min_size=len(cities), max_size=len(cities)))),
             teams=draw(st.none() | st.just(tuple(range(n_seats)))),
+        )
+    elif draw(st.booleans()):
+        board = OfficialMap(
+            n_seats=n_seats,
+            seed=draw(st.integers(0, 2**64 - 1)),
+            game_number=draw(st.integers(0, 2**64 - 1)),
+            pad=draw(st.booleans()),
         )
     else:
         numbers = st.integers(0, 2**64 - 1)

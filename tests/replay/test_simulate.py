@@ -10,10 +10,12 @@ from msgspec import structs
 from replay.games import ABSENT, FOLDER, OFFICIAL, march, wandering
 
 from farm.engine import rules
+from farm.replay.codec import decode, encode
 from farm.replay.digest import digest_bytes
 from farm.replay.files import read_replays
-from farm.replay.model import GeneratedMap, Leave, Order, Replay, Rules
+from farm.replay.model import GeneratedMap, Leave, OfficialMap, Order, Replay, Rules
 from farm.replay.simulate import Playback, queue_capacity, verify, with_hashes
+from farm.replay.text import playthrough
 
 SAMPLE = 8
 """Every how many-th conformance game a default run plays."""
@@ -135,6 +137,25 @@ def test_a_generated_map_comes_from_its_seed():
     assert first_digest() == first_digest()
     assert first_digest(seed=2**64 - 1) != first_digest()
     assert first_digest(game_number=4) != first_digest()
+
+
+@pytest.mark.parametrize("pad", [True, False])
+def test_an_official_map_comes_from_its_seed_and_plays_as_it_was_recorded(pad):
+    board = OfficialMap(n_seats=4, seed=7, game_number=3, pad=pad, teams=(0, 0, 1, 1))
+    start = Playback(Replay(game_id="", rules=OFFICIAL, map=board, n_ticks=1))
+    general = int(start.games.general[0, 0])
+    orders = tuple(
+        Order(tick, 0, general, general + step, 0)
+        for tick, step in ((2, 1), (4, -1), (6, start.width), (8, -start.width))
+    )
+    recorded = with_hashes(Replay(game_id="", rules=OFFICIAL, map=board, n_ticks=60, orders=orders))
+    (read,) = decode(encode([recorded]))
+    verdict = verify(read)
+    assert verdict.agrees
+    assert verdict.n_hashes == 60
+    assert (verdict.height, verdict.width) == (start.height, start.width)
+    assert (start.height, start.width) == (26, 26) if pad else start.height * start.width < 26 * 26
+    assert f"board {start.height}x{start.width}, 4 seats" in "\n".join(playthrough(read, every=60))
 
 
 ARRIVALS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 1)), max_size=60)

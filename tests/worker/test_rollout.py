@@ -2,17 +2,20 @@
 
 import numpy as np
 import pytest
+from msgspec import structs
 
-from farm.client import Trajectory, stack
+from farm.client import Trajectory, group_by_shape, stack
 from farm.config.schema import FarmConfig, MatchConfig, WorkerConfig
 from farm.engine.batch import Batch
 from farm.engine.state import TERMINATED, TRUNCATED
+from farm.errors import ConfigError, UsageError
 from farm.policies.registry import policy_info
 from farm.policies.rollout import play
 from farm.rpc.v1 import experience_pb2
 from farm.shm.control import NEXT_GAME_OFFSET
 from farm.shm.ring import EXPERIENCES, RingConsumer, RingProducer
 from farm.shm.ring_layout import create_ring
+from farm.spec import tiles
 from farm.spec.trajectory import RECORD_HEADER
 from farm.worker import rollout
 from farm.worker.plan import make_plan, make_scratch
@@ -192,3 +195,76 @@ def test_every_trajectory_passes_its_checksum_and_names_its_origin(make_worker):
         assert trajectory.policy == MATCH.seats[trajectory.seat]
         assert header["last_tick"] == trajectory.first_tick + trajectory.n_steps
         assert trajectory.wall_time_ns == 123
+
+
+OFFICIAL = MatchConfig(map="official", seats=("expander", "random"), max_turns=40)
+SEATS_2V2 = ("expander", "random", "random", "expander")
+CORNERS = "G0 . . . .\n. M M . .\n. C40 . . .\n. . . . G1\n"
+
+
+def trajectories_of(games):
+    return [trajectory for those in games.values() for trajectory in those]
+
+
+def test_padded_official_games_of_any_size_stack_into_one_batch(make_worker):
+    played = trajectories_of(make_worker(match=OFFICIAL).play_games(6))
+    batch = stack(played)
+    assert batch.obs["tile"].shape[1:] == (23, 23)
+    assert len(batch) == sum(trajectory.n_steps for trajectory in played)
+
+
+def test_official_games_of_their_own_sizes_stack_by_shape(make_worker):
+    match = structs.replace(OFFICIAL, pad=False)
+    played = trajectories_of(make_worker(match=match).play_games(12))
+    groups = group_by_shape(played)
+    assert len(groups) > 3
+    with pytest.raises(UsageError, match="group_by_shape"):
+        stack(played)
+    n_rows = 0
+    for shape, group in groups.items():
+        batch = stack(group)
+        assert batch.obs["tile"].shape[1:] == (shape.height, shape.width)
+        assert batch.legal_mask.shape[1] == 8 * shape.height * shape.width + 1
+        assert batch.legal_mask[np.arange(len(batch)), batch.action].mean() > 0.95
+        n_rows += len(batch)
+    assert n_rows == sum(trajectory.n_steps for trajectory in played)
+
+
+def test_a_game_of_its_own_size_is_the_padded_one_without_the_mountains_around(make_worker):
+    own = make_worker(match=structs.replace(OFFICIAL, pad=False)).play_games(4)
+    padded = make_worker(match=OFFICIAL).play_games(4)
+    for number, trajectories in own.items():
+        for seat in (0, 1):
+            small, large = (
+                next(t for t in group if t.seat == seat and t.first_tick == 0)
+                for group in (trajectories, padded[number])
+            )
+            height, width = small.shape.height, small.shape.width
+            tile = stack([large]).obs["tile"][0]
+            assert (tile[:height, :width] == stack([small]).obs["tile"][0]).all()
+            assert (tile[height:] >> 5 == tiles.OBSTACLE).all()
+            assert (tile[:, width:] >> 5 == tiles.OBSTACLE).all()
+
+
+def test_games_are_played_on_a_map_file_and_in_teams(make_worker, tmp_path):
+    file = tmp_path / "map.txt"
+    file.write_text(CORNERS)
+    fixed = structs.replace(MATCH, map="fixed", map_file=str(file))
+    batch = stack(trajectories_of(make_worker(match=fixed).play_games(2)))
+    assert batch.obs["tile"].shape[1:] == (4, 5)
+    own = (batch.obs["tile"][batch.tick == 0] & tiles.OWNER_MASK) == tiles.SELF
+    cells = own.reshape(len(own), -1).argmax(axis=1)
+    assert set(zip(batch.seat[batch.tick == 0].tolist(), cells.tolist(), strict=True)) == {
+        (0, 0),
+        (1, 19),
+    }
+    teams = structs.replace(OFFICIAL, seats=SEATS_2V2, teams=(0, 1, 1, 0))
+    allied = stack(trajectories_of(make_worker(match=teams).play_games(1)))
+    assert set(allied.n_allies.tolist()) == {1}
+    assert allied.obs["tile"].shape[1:] == (26, 26)
+
+
+def test_a_map_file_that_is_gone_when_the_worker_starts_is_a_config_error(tmp_path):
+    gone = structs.replace(MATCH, map="fixed", map_file=str(tmp_path / "map.txt"))
+    with pytest.raises(ConfigError, match="No such file"):
+        make_plan(FarmConfig(match=gone), SEED)

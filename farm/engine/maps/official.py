@@ -1,11 +1,11 @@
 """The `official` map, as the game's own server draws random maps (farm.jit).
 
-Everything stated in RULES.md, "Map generation", holds of an accepted map. Where that page leaves
-it open, this is how it is done:
+What is known of official maps, sizes, spacing, densities and what makes a map accepted, holds of
+every map here but those named below. Where that leaves it open, this is how it is done:
 
 - Cities are drawn first, then mountains on what is left, then generals on open cells. (An attempt
   at a mountain that meets a city is lost like one that meets a mountain: this order gives the mean
-  shares of mountains that the page has.)
+  shares of mountains of official maps.)
 - A pair of generals is drawn anew as a whole when it stands too close or is unfair, and every draw
   counts as a try. Ground is open where there is neither a mountain nor a city. The threshold falls
   in a straight line to nothing at the last try.
@@ -27,15 +27,21 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.engine.bits import ONE, ZERO, int64, lowest, popcount
+from farm.engine.bits import ONE, ZERO, int64, lowest
+from farm.engine.maps.generals import (
+    DUEL,
+    has_cities_near,
+    official_spacing,
+    place_many,
+    place_pair,
+)
 from farm.engine.maps.rows import (
-    add_around,
-    any_around,
+    CITIES,
+    MOUNTAINS,
+    OPEN,
+    ROOM,
     bit_at,
     column_of,
-    count,
-    cut_around,
-    distance,
     flood,
     nth_place,
     row_of,
@@ -47,21 +53,6 @@ from farm.engine.settings import LEAST_HALVES, PAD, RANGE_HALVES, STRICT
 from farm.engine.state import MAPS_DRAWN, N_SIDES, Game, Games, view
 from farm.jit import inline, kernel
 from farm.spec import tiles
-
-# Rows of `scratch_rows`.
-_MOUNTAINS, _CITIES, _OPEN, _ROOM, _NEAR = 0, 1, 2, 3, 4
-"""The last two: what is left for a general and near its teammates, or a flood and its front."""
-
-_DUEL = 2
-_PAIRS = 1000
-"""Tries for a pair of generals, over which the threshold falls to nothing."""
-_FAIR = 0.626
-_STEPS = 9
-_FIRST_WEIGHT, _WEIGHT_FALLS = 20.0, 1.35
-_TEAMMATES_APART, _TEAMMATES_NEAR = 4, 11
-_CITY_NEAR = 6
-_SEATS_WITH_CITIES = 8
-"""In games of no more seats every general has a city nearby."""
 
 
 @inline
@@ -84,12 +75,6 @@ def lay_official(games: Games, g: int, numbers: NDArray[np.int32]) -> None:
     _write_map(view(games, g), rows, height, width)
 
 
-@inline
-def official_spacing(n_sides: int) -> int:
-    """Least Manhattan distance of enemy generals: more than max(9, 9 (1.8 - 0.1 s)) for s sides."""
-    return max(90, 9 * (18 - n_sides)) // 10 + 1
-
-
 @kernel
 def _draw_map(game: Game, rows: NDArray[np.uint64], numbers: NDArray[np.int32]) -> tuple[int, int]:
     """Draw maps until one is accepted.
@@ -110,12 +95,12 @@ def _draw_map(game: Game, rows: NDArray[np.uint64], numbers: NDArray[np.int32]) 
         width = _draw_side(game, numbers, game.width)
         _draw_terrain(game, rows, height, width)
         game.status[MAPS_DRAWN] = drawn + 1
-        if game.n_seats == _DUEL:
-            placed = _place_pair(game, rows, height, spacing - given_up)
+        if game.n_seats == DUEL:
+            placed = place_pair(game, rows, height, spacing - given_up)
         else:
-            placed = _place_many(game, rows, height, width, spacing - given_up, given_up)
-        if placed and (given_up > 0 or _has_cities_near(game, rows, height, width)):
-            flood(rows[_ROOM], rows[_OPEN], int64(game.general[0]), height)
+            placed = place_many(game, rows, height, width, spacing - given_up, given_up)
+        if placed and (given_up > 0 or has_cities_near(game, rows, height, width)):
+            flood(rows[ROOM], rows[OPEN], int64(game.general[0]), height)
             if _all_reached(game, rows):
                 return height, width
     _clear_ways(game, rows)
@@ -135,162 +120,28 @@ def _draw_terrain(game: Game, rows: NDArray[np.uint64], height: int, width: int)
     stream = game.rng.size - 1
     everywhere = span(0, width - 1, width)
     for row in range(height):
-        rows[_MOUNTAINS, row] = ZERO
-        rows[_CITIES, row] = ZERO
-        rows[_OPEN, row] = everywhere
+        rows[MOUNTAINS, row] = ZERO
+        rows[CITIES, row] = ZERO
+        rows[OPEN, row] = everywhere
     size = height * width
     n_cities = int64(math.ceil(5.0 + game.n_seats * (2.0 + unit(game.rng, stream))))
     for city in range(n_cities):
-        place = nth_place(rows[_OPEN], height, below(game.rng, stream, size - city))
-        rows[_CITIES, row_of(place)] |= bit_at(column_of(place))
-        rows[_OPEN, row_of(place)] &= ~bit_at(column_of(place))
+        place = nth_place(rows[OPEN], height, below(game.rng, stream, size - city))
+        rows[CITIES, row_of(place)] |= bit_at(column_of(place))
+        rows[OPEN, row_of(place)] &= ~bit_at(column_of(place))
     share = 0.20 + 0.08 * unit(game.rng, stream)
     for _ in range(int64(size * share)):
         row = below(game.rng, stream, height)
         bit = bit_at(below(game.rng, stream, width))
-        rows[_MOUNTAINS, row] |= bit & rows[_OPEN, row]
-        rows[_OPEN, row] &= ~bit
-
-
-@inline
-def _place_pair(game: Game, rows: NDArray[np.uint64], height: int, spacing: int) -> bool:
-    """Draw the two generals of a duel; whether a pair far enough apart and fair was found."""
-    stream = game.rng.size - 1
-    n_open = count(rows[_OPEN], height)
-    for tried in range(_PAIRS):
-        first = below(game.rng, stream, n_open)
-        second = below(game.rng, stream, n_open - 1)
-        second += second >= first
-        one = nth_place(rows[_OPEN], height, first)
-        other = nth_place(rows[_OPEN], height, second)
-        game.general[0] = one
-        game.general[1] = other
-        if distance(one, other) >= spacing:
-            here = _openness(rows, one, height)
-            there = _openness(rows, other, height)
-            wanted = _FAIR * (1.0 - (tried + 1) / _PAIRS)
-            if min(here, there) >= wanted * max(here, there):
-                return True
-    return False
-
-
-@inline
-def _openness(rows: NDArray[np.uint64], place: int, height: int) -> float:
-    """Open cells at 1 to 9 steps from a place, each step's weighing 1.35 times less."""
-    row = row_of(place)
-    top = max(row - _STEPS, 0)
-    bottom = min(row + _STEPS + 1, height)
-    left, front = rows[_ROOM], rows[_NEAR]
-    for near in range(top, bottom):
-        left[near] = rows[_OPEN, near]
-        front[near] = ZERO
-    front[row] = bit_at(column_of(place))
-    left[row] &= ~front[row]
-    score = 0.0
-    weight = _FIRST_WEIGHT
-    for _ in range(_STEPS):
-        cells = 0
-        above: np.uint64 = ZERO
-        for near in range(top, bottom):
-            here = front[near]
-            around: np.uint64 = above | (here << ONE) | (here >> ONE)
-            if near + 1 < bottom:
-                around |= front[near + 1]
-            front[near] = around & left[near]
-            left[near] &= ~around
-            cells += popcount(front[near])
-            above = here
-        score += weight * cells
-        weight /= _WEIGHT_FALLS
-    return score
-
-
-@inline
-def _place_many(
-    game: Game,
-    rows: NDArray[np.uint64],
-    height: int,
-    width: int,
-    spacing: int,
-    given_up: int,
-) -> bool:
-    """Draw generals one after the other; whether there was a cell for each."""
-    order = game.scratch[0]
-    _shuffle_seats(game, order)
-    for turn in range(game.n_seats):
-        has_teammate = _draw_room(game, rows, order, turn, height, width, spacing)
-        if has_teammate and not given_up:
-            for row in range(height):
-                rows[_ROOM, row] &= rows[_NEAR, row]
-        n_left = count(rows[_ROOM], height)
-        if n_left == 0:
-            return False
-        pick = below(game.rng, game.rng.size - 1, n_left)
-        game.general[order[turn]] = nth_place(rows[_ROOM], height, pick)
-    return True
-
-
-@inline
-def _shuffle_seats(game: Game, order: NDArray[np.int64]) -> None:
-    for seat in range(game.n_seats):
-        order[seat] = seat
-    for last in range(game.n_seats - 1, 0, -1):
-        other = below(game.rng, game.rng.size - 1, last + 1)
-        seat = order[last]
-        order[last] = order[other]
-        order[other] = seat
-
-
-@inline
-def _draw_room(
-    game: Game,
-    rows: NDArray[np.uint64],
-    order: NDArray[np.int64],
-    turn: int,
-    height: int,
-    width: int,
-    spacing: int,
-) -> bool:
-    """Draw what earlier generals leave for a seat's, and what is near teammates, if there are any.
-
-    Where everybody is alone, what was left for the seat before is gone on with.
-    """
-    alone = game.status[N_SIDES] == game.n_seats
-    first = max(turn - 1, 0) if alone else 0
-    if first == 0:
-        for row in range(height):
-            rows[_ROOM, row] = rows[_OPEN, row]
-            rows[_NEAR, row] = ZERO
-    has_teammate = False
-    for earlier in range(first, turn):
-        other = order[earlier]
-        place = int64(game.general[other])
-        if game.side[other] == game.side[order[turn]]:
-            has_teammate = True
-            cut_around(rows[_ROOM], place, min(spacing, _TEAMMATES_APART) - 1, height, width)
-            add_around(rows[_NEAR], place, _TEAMMATES_NEAR, height, width)
-        else:
-            cut_around(rows[_ROOM], place, spacing - 1, height, width)
-    return has_teammate
-
-
-@inline
-def _has_cities_near(game: Game, rows: NDArray[np.uint64], height: int, width: int) -> bool:
-    """Whether every general has a city nearby, in games in which it must."""
-    if game.n_seats > _SEATS_WITH_CITIES:
-        return True
-    for seat in range(game.n_seats):
-        place = int64(game.general[seat])
-        if not any_around(rows[_CITIES], place, _CITY_NEAR, height, width):
-            return False
-    return True
+        rows[MOUNTAINS, row] |= bit & rows[OPEN, row]
+        rows[OPEN, row] &= ~bit
 
 
 @inline
 def _all_reached(game: Game, rows: NDArray[np.uint64]) -> bool:
     for seat in range(game.n_seats):
         place = int64(game.general[seat])
-        if not rows[_ROOM, row_of(place)] & bit_at(column_of(place)):
+        if not rows[ROOM, row_of(place)] & bit_at(column_of(place)):
             return False
     return True
 
@@ -306,8 +157,8 @@ def _clear_ways(game: Game, rows: NDArray[np.uint64]) -> None:
                 column += 1 if column < to_column else -1
             else:
                 row += 1 if row < to_row else -1
-            rows[_MOUNTAINS, row] &= ~bit_at(column)
-            rows[_CITIES, row] &= ~bit_at(column)
+            rows[MOUNTAINS, row] &= ~bit_at(column)
+            rows[CITIES, row] &= ~bit_at(column)
 
 
 @inline
@@ -317,14 +168,14 @@ def _write_map(game: Game, rows: NDArray[np.uint64], height: int, width: int) ->
     for row in range(game.height):
         blocked: np.uint64 = ~ZERO
         if row < height:
-            blocked = rows[_MOUNTAINS, row] | ~span(0, width - 1, width)
+            blocked = rows[MOUNTAINS, row] | ~span(0, width - 1, width)
         for column in range(game.width):
             if blocked & bit_at(column):
                 game.terrain[row * game.width + column] = tiles.MOUNTAIN
     low = int64(game.rules[CITY_ARMY_LOW])
     spread = int64(game.rules[CITY_ARMY_HIGH]) - low
     for row in range(height):
-        cities = rows[_CITIES, row]
+        cities = rows[CITIES, row]
         while cities:
             cell = row * game.width + lowest(cities)
             cities &= cities - ONE

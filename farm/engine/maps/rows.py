@@ -10,6 +10,16 @@ from numpy.typing import NDArray
 from farm.engine.bits import ONE, ZERO, nth_set, popcount
 from farm.jit import inline
 
+# The sets of a map in the making, rows of `Games.scratch_rows`.
+MOUNTAINS = 0
+CITIES = 1
+OPEN = 2
+"""Neither mountain nor city."""
+ROOM = 3
+"""Scratch: what is left for a general, what a flood has reached, or what is left to be walked."""
+NEAR = 4
+"""Scratch: what is near teammates, or the front of a walk."""
+
 _HALVINGS = (1, 2, 4, 8, 16, 32)
 NOWHERE = -1
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from farm.engine.bits import ONE, ZERO, bit_of, int64, word_ahead, word_behind
-from farm.engine.maps.official import official_spacing
+from farm.engine.maps.generals import official_spacing
 from farm.engine.rng import below
 from farm.engine.rules import CITY_ARMY_HIGH, CITY_ARMY_LOW
 from farm.engine.state import N_SIDES, NEVER, Game
