@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
 
 from farm.config.check import check
 from farm.config.load import compose
 from farm.engine.batch import Batch
 from farm.engine.reset import settings
+from farm.engine.rules import of_names
 from farm.policies.registry import POLICY_NAMES, policy_info
 from farm.policies.rollout import play
 from farm.spec.limits import TICKS_PER_TURN
@@ -47,6 +50,8 @@ class Case(NamedTuple):
     cities: int | None = None
     max_turns: int = 500
     copy_frames: bool = True
+    memory: bool = False
+    rules: NDArray[np.int32] | None = None
 
 
 def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
@@ -82,9 +87,10 @@ def measure(case: Case, seconds: float, *, seed: int = 1) -> float:
         mountains=case.mountains,
         cities=cities,
         max_ticks=TICKS_PER_TURN * case.max_turns,
+        rules=case.rules,
     )
     codes = np.array([policy_info(name).code for name in case.policies], np.int32)
-    games = Batch(case.games, new_game, seed=seed).games
+    games = Batch(case.games, new_game, seed=seed, memory=case.memory).games
     next_game = np.full(1, case.games, np.uint64)
     actions = np.zeros(n_seats, np.int32)
     shape = (_TICKS if case.copy_frames else 0, n_seats, frame_bytes(n_cells, n_seats))
@@ -126,12 +132,15 @@ def configured(overrides: Sequence[str]) -> Case:
         config.match.mountains,
         config.match.cities,
         config.match.max_turns,
+        memory=config.worker.memory,
+        rules=of_names(structs.asdict(config.rules)),
     )
 
 
 def _table(main: Case) -> dict[str, Case]:
     """What the table varies, each from the first figure's case."""
     cases = {"no_frames_copied": main._replace(copy_frames=False)}
+    cases["with_memory"] = main._replace(memory=True)
     for name in POLICY_NAMES:
         cases[f"policy_{name}"] = main._replace(policies=(name,) * len(main.policies))
     for height, width in BOARDS:

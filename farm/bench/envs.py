@@ -9,11 +9,14 @@ Overrides set `match` (its first seat becomes the agent, the others keep their p
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from msgspec import structs
 
 from farm.config.check import check
 from farm.config.load import compose
+from farm.engine.rules import of_names
 from farm.envs.match import AGENT, Match
 from farm.envs.spaces import sample_legal
 from farm.envs.vector import AgentsVectorEnv
@@ -39,18 +42,14 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
         max_turns=config.match.max_turns,
         mountains=config.match.mountains,
         cities=config.match.cities,
+        rules=of_names(structs.asdict(config.rules)),
+        memory=config.worker.memory,
     )
     n_games, share_s = config.worker.games, seconds / 3
     copied, _ = measure(AgentsVectorEnv(n_games, against), share_s)
     in_place, sampled = measure(AgentsVectorEnv(n_games, against, copy=False), share_s)
     n_seats = len(against.seats)
-    everyone = Match(
-        seats=(AGENT,) * n_seats,
-        board=against.board,
-        max_turns=against.max_turns,
-        mountains=against.mountains,
-        cities=against.cities,
-    )
+    everyone = replace(against, seats=(AGENT,) * n_seats)
     self_play, _ = measure(AgentsVectorEnv(n_games * n_seats, everyone, copy=False), share_s)
     return {
         "board": config.match.board,

@@ -52,17 +52,25 @@ class Batch:
         game_settings: of every game.
         seed: seed of every game.
         first_game: number of the first game; the others count on from it.
+        memory: whether the games keep what their seats have seen.
     """
 
     def __init__(
-        self, n_games: int, game_settings: Settings, *, seed: int = 0, first_game: int = 0
+        self,
+        n_games: int,
+        game_settings: Settings,
+        *,
+        seed: int = 0,
+        first_game: int = 0,
+        memory: bool = False,
     ) -> None:
         self.settings = game_settings
         self.height = int(game_settings.numbers[HEIGHT])
         self.width = int(game_settings.numbers[WIDTH])
         self.n_seats = int(game_settings.numbers[SEATS])
         self.seed = np.uint64(seed)
-        self.games = allocate(n_games, self.height * self.width, self.n_seats)
+        n_cells = self.height * self.width
+        self.games = allocate(n_games, n_cells, self.n_seats, memory=memory)
         self._numbers = np.arange(first_game, first_game + n_games, dtype=np.uint64)
         self.reset()
 

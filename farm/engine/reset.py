@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from farm.engine.bits import ONE, ZERO, bit_of, int64
 from farm.engine.cells import fog_tile, take_cell, write_scores
 from farm.engine.maps.uniform import scatter
+from farm.engine.memory import remember, remembers
 from farm.engine.order import neighbour
 from farm.engine.rng import stream_key
-from farm.engine.rules import START_ARMY, official
+from farm.engine.rules import START_ARMY, checked, official
 from farm.engine.state import (
     LAST_MOVE,
     MAX_TICKS,
@@ -77,8 +78,8 @@ def settings(
         rules: int32[N_RULES]; the official ones by default.
 
     Raises:
-        ValueError: a number is out of its bounds, or `teams` has another length than there are
-            seats, or puts all of them on one side.
+        ValueError: a number is out of its bounds, also one of the rules, or `teams` has another
+            length than there are seats, or puts all of them on one side.
     """
     if not (MIN_SIDE <= height <= MAX_SIDE and MIN_SIDE <= width <= MAX_SIDE):
         raise ValueError(f"board {height}x{width}: sides are {MIN_SIDE} to {MAX_SIDE} cells")
@@ -94,7 +95,7 @@ def settings(
     return Settings(
         np.array(numbers, np.int32),
         np.array(range(n_seats) if teams is None else teams, np.int8),
-        official() if rules is None else rules.astype(np.int32),
+        official() if rules is None else checked(rules),
     )
 
 
@@ -169,6 +170,8 @@ def _clear_board(game: Game) -> None:
     game.swamp[:] = ZERO
     game.desert[:] = ZERO
     game.frames[:] = 0
+    game.memory_tile[:] = tiles.NEVER_SEEN
+    game.memory_army[:] = 0
 
 
 @inline
@@ -237,16 +240,15 @@ def open_game(game: Game) -> None:
         if game.general[seat] >= 0:
             game.terrain[game.general[seat]] = tiles.GENERAL
     _draw_bitmaps(game)
-    for cell in range(game.n_cells):
-        fog = fog_tile(game, 0, cell)
-        for seat in range(game.n_seats):
-            game.frames[seat, 2 * game.n_cells + cell] = fog
+    _draw_fog(game)
     for seat in range(game.n_seats):
         if game.general[seat] >= 0:
             game.alive[seat] = 1
             take_cell(game, int64(game.general[seat]), seat, int64(game.rules[START_ARMY]))
     write_scores(game)
     _mark_everything(game)
+    if remembers(game):
+        remember(game)
 
 
 @inline
@@ -265,6 +267,14 @@ def _draw_bitmaps(game: Game) -> None:
             to = neighbour(game, cell, direction)
             if to >= 0 and game.terrain[to] != tiles.MOUNTAIN:
                 game.open_to[word, direction] |= bit
+
+
+@inline
+def _draw_fog(game: Game) -> None:
+    for cell in range(game.n_cells):
+        fog = fog_tile(game, 0, cell)
+        for seat in range(game.n_seats):
+            game.frames[seat, 2 * game.n_cells + cell] = fog
 
 
 @inline

@@ -42,6 +42,13 @@ IMPOSSIBLE = [
     ),
     ({"match__board": "4x4"}, "match.cities", ["16 cells", "set match.cities to 3 or less"]),
     ({"match__cities": 200}, "match.cities", ["80 mountains", "to 118 or less"]),
+    ({"rules__city_army_low": 51}, "rules.city_army_low", ["51", "rules.city_army_high=50"]),
+    ({"rules__idle_ticks": 2}, "rules.idle_ticks", ["2 ends", "at tick 2", "to 3 or more"]),
+    (
+        {"rules__length_ticks": 9, "rules__production_period": 60},
+        "rules.length_ticks",
+        ["9 ends", "at tick 50", "to 51 or more"],
+    ),
     ({"ring__bytes": 100_000}, "ring.bytes", ["100,000", "65536 and 131072"]),
     (
         {"ring__bytes": 65_536},
@@ -76,6 +83,9 @@ AT_THE_EDGE = [
     {"match__board": "64x64"},
     {"match__board": "12x11", "match__seats": ["random"] * MAX_SEATS},
     {"match__cities": 118},
+    {"rules__city_army_low": 50},
+    {"rules__idle_ticks": 3, "rules__length_ticks": 3},
+    {"rules__idle_ticks": 1, "rules__length_ticks": 1, "rules__start_army": 2},
     {"ring__bytes": 262_144},
     {"serve__address": "127.0.0.1:65535"},
     {"serve__credit_bytes": 1 << 20},

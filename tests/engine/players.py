@@ -44,12 +44,12 @@ class KernelPlayer:
 
     ROW = 1
 
-    def __init__(self, board, vector, *, spare_cells=70, spare_seats=1):
+    def __init__(self, board, vector, *, spare_cells=70, spare_seats=1, memory=False):
         fixed = FixedMap(**{name: board[name] for name in BOARD_FIELDS})
         self.n_cells = fixed.height * fixed.width
         self.n_seats = len(fixed.generals)
         seats = min(self.n_seats + spare_seats, 16)
-        self.games = allocate(3, self.n_cells + spare_cells, seats)
+        self.games = allocate(3, self.n_cells + spare_cells, seats, memory=memory)
         self.queues = allocate_queues(3, seats, 1024)
         self.settings = fixed.settings(rules=vector)
         reset_fixed(self.games, self.ROW, fixed, self.settings, seed=0, game_number=0)

@@ -25,8 +25,11 @@ SEED = 7
 class Worker:
     """A rollout on a ring of its own, without the process around it."""
 
-    def __init__(self, instance, *, match=MATCH, games=3, steps=16, index=0, control=None):
-        self.config = FarmConfig(match=match, worker=WorkerConfig(games=games, steps=steps))
+    def __init__(
+        self, instance, *, match=MATCH, games=3, steps=16, memory=False, index=0, control=None
+    ):
+        worker = WorkerConfig(games=games, steps=steps, memory=memory)
+        self.config = FarmConfig(match=match, worker=worker)
         self.control = np.zeros(NEXT_GAME_OFFSET + 8, np.uint8) if control is None else control
         self.segment = create_ring(instance, index, 1 << 20)
         plan = make_plan(self.config, SEED)
