@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from engine.kernels import Position, place, remember_now
 from engine.players import KernelPlayer, oracle_player
-from engine.random_games import SEEDS, VARIANTS, boards, random_departures, random_orders
+from engine.random_games import SEEDS, Crowd, boards, vectors
 from engine.test_against_oracle import frames_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,12 +60,13 @@ def play_and_remember(board, vector, seed, check):
     """Play a random game on oracle and kernels, and `check` after the reset and each tick."""
     rng = random.Random(seed)
     oracle, kernels = oracle_player(board, vector), KernelPlayer(board, vector, memory=True)
+    crowd = Crowd(rng, oracle)
     check(oracle, kernels)
     while oracle.tick < MAX_TICKS and not oracle.over:
-        for order in random_orders(rng, oracle):
+        for order in crowd.orders():
             oracle.enqueue(*order)
             kernels.enqueue(*order)
-        for player in random_departures(rng, oracle):
+        for player in crowd.departures():
             oracle.leave(player)
             kernels.leave(player)
         oracle.step()
@@ -89,13 +90,13 @@ def compare_memories(board, vector, seed):
 
 
 @settings(max_examples=25)
-@given(boards(), VARIANTS, SEEDS)
+@given(boards(), vectors(), SEEDS)
 def test_the_memory_is_what_plain_python_remembers_of_what_was_shown(board, vector, seed):
     compare_memories(board, vector, seed)
 
 
 @settings(max_examples=25)
-@given(boards(), VARIANTS, SEEDS, st.data())
+@given(boards(), vectors(), SEEDS, st.data())
 def test_changing_what_a_seat_never_saw_never_changes_its_memory(board, vector, seed, data):
     oracle, kernels = play_and_remember(board, vector, seed, lambda *_: None)
     player = data.draw(st.sampled_from(oracle.players))
@@ -172,6 +173,6 @@ def test_without_a_memory_none_is_kept_and_the_game_is_the_same():
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @settings(max_examples=1500)
-@given(boards(), VARIANTS, SEEDS)
+@given(boards(), vectors(), SEEDS)
 def test_a_thousand_memories_are_what_plain_python_remembers(board, vector, seed):
     compare_memories(board, vector, seed)
