@@ -67,8 +67,9 @@ def play_chunk(game: Game, plan: Plan, scratch: Scratch) -> int:
                 scratch.log_prob[seat, n_ticks] = log_prob
         step_game(game, scratch.actions)
         for seat in range(game.n_seats):
-            # A trajectory that has a step for every tick so far had its seat alive until now.
-            if scratch.n_steps[seat] == n_ticks:
+            # The tick in which a player dies is the last one of its trajectory.
+            played = game.alive[seat] or game.died_at[seat] == game.status[TICK] - 1
+            if played and scratch.n_steps[seat] == n_ticks:
                 _add_step(game, seat, frame_bytes, n_ticks, scratch)
         n_ticks += 1
     if remembers(game):

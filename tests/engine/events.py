@@ -71,11 +71,12 @@ def reachable(name):
         "alternating": TRADING | CITIES,
         "simple": frozenset(),
     }
+    # Games that are over soon, or in which many sleep, hardly ever come to these.
+    ends_first = {event for event in COMMON if "neutral" in event and "city" not in event}
     less = {
         "simple": {"moves are selected from the last seat to the first"},
-        # A lull ends these games before a player who left would be neutral.
-        "soon over": {event for event in COMMON if "neutral" in event and "city" not in event}
-        | {"generals are traded in a game of teams"},
+        "soon over": ends_first | {"generals are traded in a game of teams", "captures chain"},
+        "inactivity": {"moves wait for each other in a circle", "captures chain"},
     }
     return (COMMON | more.get(name, SORTED | TRADING | CITIES)) - less.get(name, set())
 

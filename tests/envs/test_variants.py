@@ -11,6 +11,7 @@ from pettingzoo.test import parallel_api_test
 
 from farm.engine import rules
 from farm.engine.batch import Batch
+from farm.envs.kernels import mask_agents, step_agents
 from farm.envs.match import Match
 from farm.envs.parallel import AgentsParallelEnv
 from farm.envs.single import AgentEnv
@@ -132,3 +133,13 @@ def test_the_checkers_of_gymnasium_and_pettingzoo_pass_with_memory():
     name = "farm.envs.registration:farm/Generals-v0"
     check_env(gymnasium.make(name, match=SOLO, render_mode="ansi").unwrapped)
     parallel_api_test(AgentsParallelEnv(SELF_PLAY), num_cycles=100)
+
+
+def test_the_kernels_of_environments_are_compiled_once_whatever_is_played():
+    matches = (SOLO, SELF_PLAY, MIXED, Match(rules="simple"), Match(teams=(0, 1), board=(9, 5)))
+    for match in matches:
+        env = AgentsVectorEnv(2 * len(match.agents), match)
+        obs, _ = env.reset(seed=1)
+        env.step(sample_legal(obs["action_mask"], np.random.default_rng(1)))
+    for kernel in (mask_agents, step_agents):
+        assert len(kernel.signatures) == 1
