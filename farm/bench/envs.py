@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 from msgspec import structs
 
+from farm.config.board import read_map
 from farm.config.check import check
 from farm.config.load import compose
 from farm.engine.rules import of_names
@@ -38,10 +39,13 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     check(config, policies=POLICY_NAMES)
     against = Match(
         seats=(AGENT, *config.match.seats[1:]),
+        map=config.match.map,
         board=config.match.size,
+        given=read_map(config.match) if config.match.map == "fixed" else None,
         max_turns=config.match.max_turns,
         mountains=config.match.mountains,
         cities=config.match.cities,
+        teams=config.match.teams,
         rules=of_names(structs.asdict(config.rules)),
         memory=config.worker.memory,
     )
@@ -52,7 +56,8 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     everyone = replace(against, seats=(AGENT,) * n_seats)
     self_play, _ = measure(AgentsVectorEnv(n_games * n_seats, everyone, copy=False), share_s)
     return {
-        "board": config.match.board,
+        "map": against.map,
+        "board": "x".join(map(str, against.size)),
         "seats": list(against.seats),
         "games": n_games,
         "in_place_steps_per_s": round(in_place),

@@ -19,6 +19,10 @@ BENCHES: Final = {
         "farm.bench.engine",
         "environment steps a second on one core, by board, seats and batch",
     ),
+    "step_time": BenchInfo(
+        "farm.bench.step_time",
+        "where the time of an environment step goes: policies, moves, copies, resets",
+    ),
     "envs": BenchInfo(
         "farm.bench.envs",
         "steps a second of the Gymnasium vector environment",

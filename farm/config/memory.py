@@ -1,5 +1,6 @@
 """How many bytes a config comes to: the largest trajectory, a chunk, all shared memory."""
 
+from farm.config.board import largest_cells
 from farm.config.schema import FarmConfig
 from farm.spec.trajectory import RECORD_HEADER, compressed_bound, payload_bytes
 
@@ -19,8 +20,8 @@ RING_OVERHEAD_BYTES = 1 << 13
 def record_bound_bytes(config: FarmConfig) -> int:
     """The most that one trajectory can take in a ring: one that does not compress at all."""
     match = config.match
-    worker = config.worker
-    payload = payload_bytes(match.n_cells, match.n_seats, worker.steps, memory=worker.memory)
+    worker, n_cells = config.worker, largest_cells(match)
+    payload = payload_bytes(n_cells, match.n_seats, worker.steps, memory=worker.memory)
     return RECORD_HEADER.itemsize + compressed_bound(payload) + RECORD_SLACK_BYTES
 
 

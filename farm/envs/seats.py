@@ -60,7 +60,7 @@ class SeatBatch:
         self._first_numbers = np.arange(n_games, dtype=np.uint64)
         self._numbers = self._first_numbers.copy()
         self._seed = np.uint64(0)
-        self.frame = frame_dtype(*match.board, n_seats)
+        self.frame = frame_dtype(*match.size, n_seats)
         per_agent = (n_games, n_agents)
         masks = (*per_agent, n_actions(match.n_cells))
         memories = (*per_agent, match.n_cells if match.memory else 0)
@@ -77,7 +77,7 @@ class SeatBatch:
             final_memory_tile=np.zeros(memories, np.uint8),
             final_memory_army=np.zeros(memories, np.uint16),
         )
-        self._board = match.board
+        self._size = match.size
         self._has_memory = match.memory
         # One agent or all seats can be looked at in place; other choices have to be gathered.
         self._seats: slice | list[int] = list(match.agents)
@@ -164,7 +164,7 @@ class SeatBatch:
         if not self._has_memory:
             return None
         results = self.results
-        shape = (-1, *self._board)
+        shape = (-1, *self._size)
         tile, army = results.final_memory_tile, results.final_memory_army
         return Memory(tile.reshape(shape), army.reshape(shape))
 
@@ -179,7 +179,7 @@ class SeatBatch:
         return self._games.game_number
 
     def _gathered(self) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-        games, seats, shape = self._games, self._seats, (-1, *self._board)
+        games, seats, shape = self._games, self._seats, (-1, *self._size)
         return games.memory_tile[:, seats].reshape(shape), games.memory_army[:, seats].reshape(
             shape
         )

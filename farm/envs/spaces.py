@@ -37,8 +37,8 @@ class Observation(TypedDict):
 def observation_space(match: Match) -> spaces.Space[Observation]:
     """The space of an `Observation`."""
     n_seats = (len(match.seats),)
-    tile = spaces.Box(0, 255, match.board, np.uint8)
-    army = spaces.Box(0, MAX_ARMY_SEEN, match.board, np.uint16)
+    tile = spaces.Box(0, 255, match.size, np.uint8)
+    army = spaces.Box(0, MAX_ARMY_SEEN, match.size, np.uint16)
     parts: dict[str, spaces.Space[Any]] = {
         "tile": tile,
         "army": army,

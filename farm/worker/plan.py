@@ -6,9 +6,10 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from farm.config.schema import FarmConfig
-from farm.engine.reset import Settings, settings
+from farm.config.board import read_map
+from farm.config.schema import FarmConfig, MatchConfig, RulesConfig
 from farm.engine.rules import of_names
+from farm.engine.settings import HEIGHT, WIDTH, Settings, named_settings
 from farm.policies.registry import policy_info
 from farm.spec.limits import TICKS_PER_TURN
 from farm.spec.observation import frame_bytes, memory_bytes, score_offset
@@ -38,6 +39,7 @@ class Plan(NamedTuple):
     """Ring bytes one chunk of one game may take: a largest record a seat, and one to skip."""
     height: int
     width: int
+    """Of the largest board, as above."""
     codes: NDArray[np.int32]
     """int32[n_seats], the policy of each seat (policies.registry)."""
     versions: NDArray[np.uint64]
@@ -104,18 +106,11 @@ def make_plan(config: FarmConfig, seed: int) -> Plan:
     for seat, policy in enumerate(policies):
         encoded = policy.name.encode()
         names[seat, : len(encoded)] = np.frombuffer(encoded, np.uint8)
-    height, width = config.match.size
+    game_settings = match_settings(config.match, config.rules)
+    height, width = int(game_settings.numbers[HEIGHT]), int(game_settings.numbers[WIDTH])
     return Plan(
         seed=np.uint64(seed),
-        settings=settings(
-            height,
-            width,
-            len(policies),
-            mountains=config.match.mountains,
-            cities=config.match.cities,
-            max_ticks=TICKS_PER_TURN * config.match.max_turns,
-            rules=of_names(structs.asdict(config.rules)),
-        ),
+        settings=game_settings,
         max_steps=config.worker.steps,
         memory=config.worker.memory,
         chunk_bytes=(len(policies) + 1)
@@ -129,6 +124,26 @@ def make_plan(config: FarmConfig, seed: int) -> Plan:
         hashes=np.array([policy_hash(policy.name) for policy in policies], np.uint64),
         names=names,
         name_bytes=np.array([len(policy.name.encode()) for policy in policies], np.int64),
+    )
+
+
+def match_settings(match: MatchConfig, rules: RulesConfig) -> Settings:
+    """What games of a match are set up from, under these rules.
+
+    Raises:
+        ConfigError: the map file cannot be read any more.
+    """
+    return named_settings(
+        match.map,
+        match.n_seats,
+        size=match.size,
+        mountains=match.mountains,
+        cities=match.cities,
+        pad=match.pad,
+        board=read_map(match) if match.map == "fixed" else None,
+        max_ticks=TICKS_PER_TURN * match.max_turns,
+        teams=match.teams,
+        rules=of_names(structs.asdict(rules)),
     )
 
 

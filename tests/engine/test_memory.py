@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.engine.batch import Batch
-from farm.engine.reset import settings as match_settings
+from farm.engine.settings import settings as match_settings
 from farm.spec import tiles
 
 NEVER = (0, tiles.NEVER_SEEN)

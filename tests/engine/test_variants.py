@@ -7,7 +7,7 @@ from msgspec import structs
 from farm.config.load import compose, conf_dir
 from farm.config.schema import RulesConfig
 from farm.engine import rules
-from farm.engine.reset import settings
+from farm.engine.settings import settings
 from farm.replay.model import Rules
 from farm.worker.plan import make_plan
 

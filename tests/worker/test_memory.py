@@ -7,11 +7,14 @@ from worker.test_rollout import MATCH, SEED, Worker
 
 from farm.client import stack
 from farm.config.schema import FarmConfig, MatchConfig
-from farm.engine.batch import Batch
+from farm.engine.batch import reset_games, step_games
+from farm.engine.state import OUTCOME, PLAYING, allocate
 from farm.policies.registry import policy_info
 from farm.spec.tiles import FOG, NEVER_SEEN, OWNER_MASK
 from farm.worker.plan import make_plan
 
+OFFICIAL = MatchConfig(map="official", pad=False, seats=("expander", "random"), max_turns=120)
+"""Boards of different sizes, in arrays made for the largest."""
 FOUR = MatchConfig(board="8x9", seats=("expander",) * 3 + ("random",), max_turns=60, cities=4)
 
 
@@ -30,22 +33,24 @@ def make_worker(instance):
 
 def memories_of(match, number):
     """Armies and tiles that each seat remembers, tick by tick, from the engine without a worker."""
-    settings = make_plan(FarmConfig(match=match), SEED).settings
-    batch = Batch(1, settings, seed=SEED, first_game=number, memory=True)
+    plan = make_plan(FarmConfig(match=match), SEED)
+    games = allocate(1, plan.height * plan.width, match.n_seats, memory=True)
+    reset_games(games, plan.seed, np.array([number], np.uint64), plan.settings)
     codes = np.array([policy_info(name).code for name in match.seats], np.int32)
     actions = np.zeros((1, len(codes)), np.int32)
-    shape = (len(codes), *match.size)
-    armies, tiles = [], []
+    height, width = int(games.height[0]), int(games.width[0])
+    seen = {"army": [], "tile": []}
     while True:
-        armies.append(batch.games.memory_army[0].reshape(shape).copy())
-        tiles.append(batch.games.memory_tile[0].reshape(shape).copy())
-        if batch.over[0]:
-            return {"army": np.stack(armies), "tile": np.stack(tiles)}
-        choose_all(batch.games, codes, actions)
-        batch.step(actions)
+        for name, rows in seen.items():
+            cells = getattr(games, f"memory_{name}")[0, :, : height * width]
+            rows.append(cells.reshape(-1, height, width).copy())
+        if games.status[0, OUTCOME] != PLAYING:
+            return {name: np.stack(rows) for name, rows in seen.items()}
+        choose_all(games, codes, actions)
+        step_games(games, actions)
 
 
-@pytest.mark.parametrize("match", [MATCH, FOUR])
+@pytest.mark.parametrize("match", [MATCH, FOUR, OFFICIAL])
 def test_the_memory_rolled_forward_is_the_engines_at_every_tick_of_every_seat(make_worker, match):
     n_carried = 0
     games = make_worker(match=match, memory=True).play_games(6)
