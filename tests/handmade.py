@@ -10,7 +10,8 @@ import numpy as np
 from farm.rpc.v1 import experience_pb2
 from farm.shm.ring import RingProducer
 from farm.shm.ring_layout import create_ring
-from farm.spec.observation import frame_bytes
+from farm.spec.observation import frame_bytes, memory_bytes
+from farm.spec.tiles import FOG
 from farm.spec.trajectory import RECORD_HEADER, policy_hash
 
 
@@ -33,6 +34,7 @@ class Spec:
     truncated: bool = False
     policy: str = "expander"
     wall_time_ns: int = 1_700_000_000_000_000_000
+    has_memory: bool = False
     seed: int = 0
 
     def but(self, **changes):
@@ -44,6 +46,7 @@ class Contents:
     """The arrays of a trajectory, as they go in."""
 
     frames: np.ndarray
+    memory: np.ndarray
     reward: np.ndarray
     log_prob: np.ndarray
     action: np.ndarray
@@ -56,12 +59,17 @@ def contents(spec):
     size = frame_bytes(n_cells, spec.n_seats)
     frames = np.zeros((spec.n_steps + 1, size), dtype=np.uint8)
     frames[0, : 3 * n_cells] = rng.integers(0, 3, 3 * n_cells)
+    frames[0, 2 * n_cells : 3 * n_cells : 2] = FOG
     for step in range(spec.n_steps):
         frames[step + 1] = frames[step]
         changed = rng.integers(0, 3 * n_cells, 4)
         frames[step + 1, changed] = rng.integers(0, 255, 4)
+        frames[step + 1, 2 * n_cells + rng.integers(n_cells)] = FOG
+    memory = np.zeros(memory_bytes(n_cells) if spec.has_memory else 0, dtype=np.uint8)
+    memory[: 3 * n_cells] = rng.integers(0, 255, memory[: 3 * n_cells].size)
     return Contents(
         frames=frames,
+        memory=memory,
         reward=rng.normal(size=spec.n_steps).astype(np.float32),
         log_prob=-rng.random(spec.n_steps, dtype=np.float32),
         action=rng.integers(0, 8 * n_cells + 1, spec.n_steps).astype(np.uint16),
@@ -71,7 +79,7 @@ def contents(spec):
 def message(spec, *, arrays=None, payload=None, checksum=None):
     """The Trajectory message; `payload` or `checksum` replace the right ones."""
     arrays = arrays or contents(spec)
-    columns = (arrays.frames, arrays.reward, arrays.log_prob, arrays.action)
+    columns = (arrays.frames, arrays.memory, arrays.reward, arrays.log_prob, arrays.action)
     raw = b"".join(np.ascontiguousarray(column).tobytes() for column in columns)
     good = lz4.block.compress(raw, store_size=False)
     prefix = struct.pack(
@@ -109,6 +117,7 @@ def message(spec, *, arrays=None, payload=None, checksum=None):
         wall_time_ns=spec.wall_time_ns,
         checksum=zlib.crc32(good, zlib.crc32(prefix)) if checksum is None else checksum,
         payload=good if payload is None else payload,
+        has_memory=spec.has_memory,
     )
 
 

@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from farm.config.board import read_map
 from farm.config.check import check
 from farm.config.load import compose
 from farm.engine.batch import Batch, reset_games
+from farm.engine.rules import of_names
 from farm.engine.settings import HEIGHT, WIDTH, Settings, named_settings
 from farm.policies.registry import POLICY_NAMES, policy_info
 from farm.policies.rollout import play, play_out
@@ -72,6 +74,8 @@ class Case(NamedTuple):
     cities: int | None = None
     max_turns: int = 500
     copy_frames: bool = True
+    memory: bool = False
+    rules: NDArray[np.int32] | None = None
 
 
 def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
@@ -110,7 +114,7 @@ def measure(case: Case, seconds: float, *, seed: int = 1) -> float:
     new_game = new_game_of(case)
     n_cells = int(new_game.numbers[HEIGHT]) * int(new_game.numbers[WIDTH])
     codes = codes_of(case)
-    games = Batch(case.games, new_game, seed=seed).games
+    games = Batch(case.games, new_game, seed=seed, memory=case.memory).games
     next_game = np.full(1, case.games, np.uint64)
     actions = np.zeros(n_seats, np.int32)
     shape = (_TICKS if case.copy_frames else 0, n_seats, frame_bytes(n_cells, n_seats))
@@ -187,6 +191,8 @@ def configured(overrides: Sequence[str]) -> Case:
         mountains=config.match.mountains,
         cities=config.match.cities,
         max_turns=config.match.max_turns,
+        memory=config.worker.memory,
+        rules=of_names(structs.asdict(config.rules)),
     )
 
 
@@ -203,6 +209,7 @@ def new_game_of(case: Case) -> Settings:
         board=case.given,
         max_ticks=TICKS_PER_TURN * case.max_turns,
         teams=case.teams,
+        rules=case.rules,
     )
 
 
@@ -224,6 +231,7 @@ def _reset_cases(main: Case) -> dict[str, Case]:
 def _table(main: Case) -> dict[str, Case]:
     """What the table varies, each from the first figure's case."""
     cases = {"no_frames_copied": main._replace(copy_frames=False)}
+    cases["with_memory"] = main._replace(memory=True)
     for name in POLICY_NAMES:
         cases[f"policy_{name}"] = main._replace(policies=(name,) * len(main.policies))
     for games in BATCHES:

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from msgspec import structs
 
 from farm.config.board import read_map
 from farm.config.check import check
 from farm.config.load import compose
+from farm.engine.rules import of_names
 from farm.envs.match import AGENT, Match
 from farm.envs.spaces import sample_legal
 from farm.envs.vector import AgentsVectorEnv
@@ -44,6 +46,8 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
         mountains=config.match.mountains,
         cities=config.match.cities,
         teams=config.match.teams,
+        rules=of_names(structs.asdict(config.rules)),
+        memory=config.worker.memory,
     )
     n_games, share_s = config.worker.games, seconds / 3
     copied, _ = measure(AgentsVectorEnv(n_games, against), share_s)

@@ -14,13 +14,14 @@ Needs grpcio, protobuf, numpy and lz4 and, of the farm, nothing that simulates. 
 from farm.client.aio import AsyncClient, AsyncSubscription
 from farm.client.core import Received
 from farm.client.decode import Shape, Trajectory
-from farm.client.planes import PLANES, planes
+from farm.client.planes import MEMORY_PLANES, PLANES, planes
 from farm.client.replies import ChildInfo, ExperienceStats, FarmInfo, RingStats, Stats
 from farm.client.retry import NO_RETRY, Retry
 from farm.client.stack import Batch, group_by_shape, stack
 from farm.client.sync import Client, Subscription
 
 __all__ = [
+    "MEMORY_PLANES",
     "NO_RETRY",
     "PLANES",
     "AsyncClient",

@@ -15,10 +15,11 @@ import lz4.block
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.errors import CorruptDataError
+from farm.client.memory import roll_forward
+from farm.errors import CorruptDataError, UsageError
 from farm.rpc.v1 import experience_pb2
 from farm.spec.limits import MAX_SEATS, MAX_SIDE, MAX_STEPS, MIN_SEATS, MIN_SIDE
-from farm.spec.observation import frame_dtype
+from farm.spec.observation import frame_dtype, memory_bytes, memory_dtype
 from farm.spec.trajectory import STEP_BYTES
 
 _crc32 = zlib.crc32
@@ -72,6 +73,34 @@ class Trajectory:
     def next_obs(self) -> NDArray[np.void]:
         """frame_dtype[T]: the observation after each step."""
         return self.frames[1:]
+
+    @property
+    def first_memory(self) -> NDArray[np.void]:
+        """memory_dtype[1]: what the seat had seen of cells that the first frame does not show.
+
+        Raises:
+            UsageError: the farm sent none.
+        """
+        message = self._message
+        if not message.has_memory:
+            raise UsageError(f"{self!r} has no memory; start the farm with worker.memory=true")
+        raw = self._raw or self.decode()
+        dtype = memory_dtype(message.height, message.width)
+        offset = len(raw) - STEP_BYTES * message.n_steps - dtype.itemsize
+        return np.frombuffer(raw, dtype, 1, offset)
+
+    @property
+    def memory(self) -> NDArray[np.void]:
+        """memory_dtype[T + 1]: what the seat has seen by each of `frames` (spec.observation).
+
+        Computed at every call; for many trajectories at once take `stack`.
+
+        Raises:
+            UsageError: the farm sent none.
+        """
+        starts = np.array([0, self.n_steps])
+        memory, final = roll_forward(self.first_memory, self.obs, self.frames[-1:], starts)
+        return np.concatenate([memory, final])
 
     @property
     def reward(self) -> NDArray[np.float32]:
@@ -145,6 +174,11 @@ class Trajectory:
         return self._message.truncated
 
     @property
+    def has_memory(self) -> bool:
+        """Whether the farm sent what the seat has seen (`worker.memory`)."""
+        return self._message.has_memory
+
+    @property
     def policy(self) -> str:
         """Name of the policy that acted."""
         return self._message.policy
@@ -188,7 +222,7 @@ class Trajectory:
         self._verified_payload()
 
     def decode(self, *, keep: bool = True) -> bytes:
-        """The decompressed payload, checked first: frames, reward, log_prob, action.
+        """The decompressed payload, checked first: frames, memory, reward, log_prob, action.
 
         Args:
             keep: whether to hold on to it. Whoever copies it elsewhere should not: memory that is
@@ -206,6 +240,8 @@ class Trajectory:
         if not 0 < n_steps <= MAX_STEPS:
             raise CorruptDataError(f"{self!r} has {n_steps} steps; 1 to {MAX_STEPS} are possible")
         n_bytes = (n_steps + 1) * dtype.itemsize + STEP_BYTES * n_steps
+        if message.has_memory:
+            n_bytes += memory_bytes(message.height * message.width)
         try:
             raw: bytes = _decompress(payload, uncompressed_size=n_bytes)
         except lz4.block.LZ4BlockError as error:

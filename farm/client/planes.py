@@ -1,5 +1,5 @@
 """Frames as float planes: `farm.spec.planes`, under the name that clients know."""
 
-from farm.spec.planes import PLANES, FloatType, legal_masks, planes
+from farm.spec.planes import MEMORY_PLANES, PLANES, FloatType, legal_masks, planes
 
-__all__ = ["PLANES", "FloatType", "legal_masks", "planes"]
+__all__ = ["MEMORY_PLANES", "PLANES", "FloatType", "legal_masks", "planes"]

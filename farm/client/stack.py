@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.client.decode import Shape, Trajectory
+from farm.client.memory import roll_forward
 from farm.client.planes import FloatType, legal_masks, planes
 from farm.errors import UsageError
-from farm.spec.observation import frame_dtype
+from farm.spec.observation import frame_dtype, memory_bytes, memory_dtype
 from farm.spec.trajectory import STEP_BYTES
 
 
@@ -46,6 +47,9 @@ class Batch:
     """int64[N]: teammates of the seat, itself not counted."""
     starts: NDArray[np.int64]
     """int64[B + 1]: trajectory b is rows starts[b] to starts[b + 1]."""
+    first_memory: NDArray[np.void] | None = None
+    """memory_dtype[B]: what the seats had seen of cells that their first observation does not show;
+    None where a trajectory came without (`worker.memory`)."""
 
     def __len__(self) -> int:
         return len(self.action)
@@ -53,24 +57,79 @@ class Batch:
     @cached_property
     def next_obs(self) -> NDArray[np.void]:
         """frame_dtype[N]: the observation after the step; copied on first use."""
-        rows = _as_bytes(self.obs)
-        shifted = np.empty_like(rows)
-        shifted[:-1] = rows[1:]
-        shifted[self.starts[1:] - 1] = _as_bytes(self.final_obs)
-        return shifted.view(self.obs.dtype)[:, 0]
+        return self._shifted(self.obs, self.final_obs)
+
+    @cached_property
+    def memory(self) -> NDArray[np.void]:
+        """memory_dtype[N]: what the seat has seen by `obs` (spec.observation); made on first use.
+
+        Raises:
+            UsageError: a trajectory came without.
+        """
+        return self._memories[0]
+
+    @cached_property
+    def next_memory(self) -> NDArray[np.void]:
+        """memory_dtype[N]: what the seat has seen by `next_obs`; copied on first use.
+
+        Raises:
+            UsageError: a trajectory came without.
+        """
+        return self._shifted(*self._memories)
 
     @cached_property
     def legal_mask(self) -> NDArray[np.bool]:
         """bool[N, 8 * height * width + 1]: legal actions in `obs`; computed on first use."""
         return legal_masks(self.obs, self.n_allies)
 
-    def planes(self, dtype: FloatType = np.float32) -> NDArray[np.floating]:
-        """dtype[N, C, height, width]: `obs` as float planes; channels are `farm.client.PLANES`."""
-        return planes(self.obs, self.n_allies, dtype)
+    def planes(
+        self,
+        dtype: FloatType = np.float32,
+        *,
+        memory: bool = False,
+        out: NDArray[np.floating] | None = None,
+    ) -> NDArray[np.floating]:
+        """dtype[N, C, height, width]: `obs` as float planes; channels are `farm.client.PLANES`.
 
-    def next_planes(self, dtype: FloatType = np.float32) -> NDArray[np.floating]:
-        """dtype[N, C, height, width]: `next_obs` as float planes."""
-        return planes(self.next_obs, self.n_allies, dtype)
+        Args:
+            dtype: type of the planes.
+            memory: whether to add the channels `farm.client.MEMORY_PLANES`.
+            out: where to write them instead of new memory; then its own type counts.
+
+        Raises:
+            UsageError: `memory` is wanted, and a trajectory came without.
+        """
+        seen = self.memory if memory else None
+        return planes(self.obs, self.n_allies, dtype, memory=seen, out=out)
+
+    def next_planes(
+        self,
+        dtype: FloatType = np.float32,
+        *,
+        memory: bool = False,
+        out: NDArray[np.floating] | None = None,
+    ) -> NDArray[np.floating]:
+        """dtype[N, C, height, width]: `next_obs` as float planes; arguments as of `planes`."""
+        seen = self.next_memory if memory else None
+        return planes(self.next_obs, self.n_allies, dtype, memory=seen, out=out)
+
+    @cached_property
+    def _memories(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        """Of `obs` and of `final_obs`."""
+        if self.first_memory is None:
+            raise UsageError(
+                "a trajectory of this batch has no memory; start the farm with worker.memory=true, "
+                "and leave out those that still come without (Trajectory.has_memory)"
+            )
+        return roll_forward(self.first_memory, self.obs, self.final_obs, self.starts)
+
+    def _shifted(self, rows: NDArray[np.void], finals: NDArray[np.void]) -> NDArray[np.void]:
+        """For each row the one after it, behind a trajectory's last row its final one."""
+        before = _as_bytes(rows)
+        shifted = np.empty_like(before)
+        shifted[:-1] = before[1:]
+        shifted[self.starts[1:] - 1] = _as_bytes(finals)
+        return shifted.view(rows.dtype)[:, 0]
 
 
 def stack(trajectories: Iterable[Trajectory]) -> Batch:
@@ -91,7 +150,10 @@ def stack(trajectories: Iterable[Trajectory]) -> Batch:
     obs = np.empty((n_rows, dtype.itemsize), dtype=np.uint8)
     final_obs = np.empty((len(chosen), dtype.itemsize), dtype=np.uint8)
     columns = np.empty(n_rows * STEP_BYTES, dtype=np.uint8)
-    _copy_payloads(chosen, starts.tolist(), dtype.itemsize, (obs, final_obs, columns))
+    has_memory = all(trajectory.has_memory for trajectory in chosen)
+    n_remembered = memory_bytes(shape.height * shape.width) if has_memory else 0
+    memory = np.empty((len(chosen), n_remembered), dtype=np.uint8)
+    _copy_payloads(chosen, starts.tolist(), dtype.itemsize, (obs, final_obs, columns, memory))
     reward, log_prob, action = _split_columns(columns, n_steps, starts)
     ends = starts[1:] - 1
     first_tick = [trajectory.first_tick for trajectory in chosen]
@@ -108,6 +170,7 @@ def stack(trajectories: Iterable[Trajectory]) -> Batch:
         tick=np.arange(n_rows) + np.repeat(np.array(first_tick, np.int64) - starts[:-1], n_steps),
         n_allies=np.repeat(np.array([t.n_allies for t in chosen], dtype=np.int64), n_steps),
         starts=starts,
+        first_memory=memory.view(memory_dtype(*shape[:2]))[:, 0] if has_memory else None,
     )
 
 
@@ -136,10 +199,11 @@ def _copy_payloads(
     trajectories: Sequence[Trajectory],
     starts: Sequence[int],
     frame_bytes: int,
-    out: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]],
+    out: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]],
 ) -> None:
-    """Copy each payload into obs, final_obs and columns; memoryviews cost least per slice."""
-    obs, final_obs, columns = (array.reshape(-1).data for array in out)
+    """Copy each payload into obs, final_obs, columns, memory; memoryviews cost least per slice."""
+    n_remembered = out[3].shape[1]
+    obs, final_obs, columns, memory = (array.reshape(-1).data for array in out)
     for index, trajectory in enumerate(trajectories):
         raw = memoryview(trajectory.decode(keep=False))
         start, end = starts[index], starts[index + 1]
@@ -148,7 +212,11 @@ def _copy_payloads(
         final_obs[index * frame_bytes : (index + 1) * frame_bytes] = raw[
             middle : middle + frame_bytes
         ]
-        columns[start * STEP_BYTES : end * STEP_BYTES] = raw[middle + frame_bytes :]
+        n_columns = (end - start) * STEP_BYTES
+        columns[start * STEP_BYTES : end * STEP_BYTES] = raw[-n_columns:]
+        if n_remembered:
+            first = middle + frame_bytes
+            memory[index * n_remembered : (index + 1) * n_remembered] = raw[first:-n_columns]
 
 
 def _split_columns(

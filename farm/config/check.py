@@ -8,6 +8,9 @@ Rules, in the order in which they are checked:
     match.map_file            with match.map=fixed a board with a general for each seat, else null
     match.board               at least `CELLS_PER_SEAT` cells a seat (uniform and toy maps)
     match.cities              cities, mountains and generals leave half of the cells open (uniform)
+    rules.city_army_low       not above rules.city_army_high
+    rules.idle_ticks          players who start with 1 can move before a limit ends the game
+    rules.length_ticks        likewise
     ring.bytes                a power of two; holds two chunks (a largest trajectory of every seat)
     serve.min_batch_bytes     not above serve.max_batch_bytes
     serve.max_batch_bytes     holds a largest trajectory
@@ -64,6 +67,7 @@ def problems(config: FarmConfig, *, policies: Collection[str]) -> Iterator[Confi
     wrong_maps = list(_map_file(config.match))
     yield from wrong_maps
     yield from _room(config)
+    yield from _rules(config)
     if not wrong_maps:
         yield from _ring(config)
         yield from _serve(config)
@@ -153,6 +157,24 @@ def _room(config: FarmConfig) -> Iterator[ConfigError]:
             f"{match.n_seats} generals and {match.cities} cities leave {max(0, n_open)} open, and "
             f"half of them must be; set match.cities to {most} or less",
         )
+
+
+def _rules(config: FarmConfig) -> Iterator[ConfigError]:
+    rules = config.rules
+    if rules.city_army_low > rules.city_army_high:
+        yield ConfigError(
+            "rules.city_army_low",
+            f"{rules.city_army_low} is above rules.city_army_high={rules.city_army_high}",
+        )
+    first_growth = min(rules.production_period, rules.land_period)
+    limits = {"rules.idle_ticks": rules.idle_ticks, "rules.length_ticks": rules.length_ticks}
+    for key, ticks in limits.items():
+        if rules.start_army == 1 and ticks <= first_growth:
+            yield ConfigError(
+                key,
+                f"{ticks} ends every game before anybody can move: with rules.start_army=1 armies "
+                f"grow to 2 at tick {first_growth}; set it to {first_growth + 1} or more",
+            )
 
 
 def _ring(config: FarmConfig) -> Iterator[ConfigError]:

@@ -20,7 +20,8 @@ RING_OVERHEAD_BYTES = 1 << 13
 def record_bound_bytes(config: FarmConfig) -> int:
     """The most that one trajectory can take in a ring: one that does not compress at all."""
     match = config.match
-    payload = payload_bytes(largest_cells(match), match.n_seats, config.worker.steps)
+    worker, n_cells = config.worker, largest_cells(match)
+    payload = payload_bytes(n_cells, match.n_seats, worker.steps, memory=worker.memory)
     return RECORD_HEADER.itemsize + compressed_bound(payload) + RECORD_SLACK_BYTES
 
 

@@ -71,6 +71,39 @@ class MatchConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return self.n_seats if self.teams is None else len(set(self.teams))
 
 
+class RulesConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The variant of the rules, for new games; `farm.engine.rules` has the same by index."""
+
+    order: Annotated[Literal["official", "alternating", "by_seat"], reload("live")] = "official"
+    """Which moves of a tick go first: by class and army; by turns; or always the lower seat."""
+    general_trade: Annotated[bool, reload("live")] = True
+    """Whether players who take each other's general in one tick swap lands, halved, and live."""
+    city_growth_below: Annotated[int, Meta(ge=0, le=65_535), reload("live")] = 0
+    """Neutral cities with less army than this grow by 1 every production period; 0 for none."""
+    production_period: Annotated[int, Meta(ge=1, le=100_000), reload("live")] = 2
+    """Ticks (half-moves) between two +1 of generals and cities, and two -1 of swamps."""
+    land_period: Annotated[int, Meta(ge=1, le=100_000), reload("live")] = 50
+    """Ticks between two +1 of every owned cell, and two -1 of deserts."""
+    start_army: Annotated[int, Meta(ge=1, le=65_535), reload("live")] = 1
+    """Army of a general at the start."""
+    city_army_low: Annotated[int, Meta(ge=0, le=65_535), reload("live")] = 40
+    """Least army of a generated city."""
+    city_army_high: Annotated[int, Meta(ge=0, le=65_535), reload("live")] = 50
+    """Largest army of a generated city."""
+    capture_halves: Annotated[bool, reload("live")] = True
+    """Whether the armies of cells taken with a general are halved, rounded up."""
+    general_becomes_city: Annotated[bool, reload("live")] = True
+    """Whether the cell of a captured general is a city from then on, or stays a general."""
+    neutralise_after: Annotated[int, Meta(ge=0, le=100_000), reload("live")] = 50
+    """Ticks from a player's leaving until a teammate or nobody has its cells; 0 for never."""
+    inactivity: Annotated[bool, reload("live")] = False
+    """Whether a player who has done nothing by tick 121 (in a duel 71) is removed."""
+    idle_ticks: Annotated[int, Meta(ge=1, le=1_000_000), reload("live")] = 2_000
+    """Ticks in which nobody moves, after which only the strongest player stays."""
+    length_ticks: Annotated[int, Meta(ge=1, le=1_000_000), reload("live")] = 50_000
+    """Ticks after which only the strongest player stays; `match.max_turns` truncates before."""
+
+
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The rollout workers."""
 
@@ -80,6 +113,8 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Games that one worker plays side by side: more of them mix the stream better."""
     steps: Annotated[int, Meta(ge=1, le=256), reload("live")] = 32
     """Steps of a trajectory at most (T)."""
+    memory: Annotated[bool, reload("live")] = False
+    """Whether trajectories carry what their seat saw of cells now out of sight (memory planes)."""
 
 
 class RingConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,6 +183,7 @@ class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole config of one farm."""
 
     match: MatchConfig = MatchConfig()
+    rules: RulesConfig = RulesConfig()
     worker: WorkerConfig = WorkerConfig()
     ring: RingConfig = RingConfig()
     serve: ServeConfig = ServeConfig()

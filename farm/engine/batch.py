@@ -62,13 +62,20 @@ class Batch:
         game_settings: of every game; official maps are padded.
         seed: seed of every game.
         first_game: number of the first game; the others count on from it.
+        memory: whether the games keep what their seats have seen.
 
     Raises:
         ValueError: the games would have sizes of their own.
     """
 
     def __init__(
-        self, n_games: int, game_settings: Settings, *, seed: int = 0, first_game: int = 0
+        self,
+        n_games: int,
+        game_settings: Settings,
+        *,
+        seed: int = 0,
+        first_game: int = 0,
+        memory: bool = False,
     ) -> None:
         if game_settings.numbers[MAP] == OFFICIAL and not game_settings.numbers[PAD]:
             raise ValueError("official maps without padding have no common size: pad them")
@@ -77,7 +84,8 @@ class Batch:
         self.width = int(game_settings.numbers[WIDTH])
         self.n_seats = int(game_settings.numbers[SEATS])
         self.seed = np.uint64(seed)
-        self.games = allocate(n_games, self.height * self.width, self.n_seats)
+        n_cells = self.height * self.width
+        self.games = allocate(n_games, n_cells, self.n_seats, memory=memory)
         self._numbers = np.arange(first_game, first_game + n_games, dtype=np.uint64)
         self.reset()
 

@@ -9,6 +9,7 @@ from farm.engine.maps.fixed import lay_fixed
 from farm.engine.maps.official import lay_official
 from farm.engine.maps.toy import lay_toy
 from farm.engine.maps.uniform import scatter
+from farm.engine.memory import remember, remembers
 from farm.engine.order import neighbour
 from farm.engine.rng import stream_key
 from farm.engine.rules import START_ARMY
@@ -123,6 +124,8 @@ def _clear_board(game: Game) -> None:
     game.swamp[:] = ZERO
     game.desert[:] = ZERO
     game.frames[:] = 0
+    game.memory_tile[:] = tiles.NEVER_SEEN
+    game.memory_army[:] = 0
 
 
 @inline
@@ -181,16 +184,15 @@ def _open_game(game: Game) -> None:
         if game.general[seat] >= 0:
             game.terrain[game.general[seat]] = tiles.GENERAL
     _draw_bitmaps(game)
-    for cell in range(game.n_cells):
-        fog = fog_tile(game, 0, cell)
-        for seat in range(game.n_seats):
-            game.frames[seat, 2 * game.n_cells + cell] = fog
+    _draw_fog(game)
     for seat in range(game.n_seats):
         if game.general[seat] >= 0:
             game.alive[seat] = 1
             take_cell(game, int64(game.general[seat]), seat, int64(game.rules[START_ARMY]))
     write_scores(game)
     _mark_everything(game)
+    if remembers(game):
+        remember(game)
 
 
 @inline
@@ -209,6 +211,14 @@ def _draw_bitmaps(game: Game) -> None:
             to = neighbour(game, cell, direction)
             if to >= 0 and game.terrain[to] != tiles.MOUNTAIN:
                 game.open_to[word, direction] |= bit
+
+
+@inline
+def _draw_fog(game: Game) -> None:
+    for cell in range(game.n_cells):
+        fog = fog_tile(game, 0, cell)
+        for seat in range(game.n_seats):
+            game.frames[seat, 2 * game.n_cells + cell] = fog
 
 
 @inline

@@ -4,6 +4,7 @@ The official rules are those of the replay core that the game's makers opened; r
 versions and the simplified variant are other values of the same vector, never other code.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -41,9 +42,33 @@ LENGTH_TICKS: Final = 13
 """Ticks after which only the strongest stays."""
 N_RULES: Final = 14
 
+NAMES: Final = (
+    "order",
+    "general_trade",
+    "city_growth_below",
+    "production_period",
+    "land_period",
+    "start_army",
+    "city_army_low",
+    "city_army_high",
+    "capture_halves",
+    "general_becomes_city",
+    "neutralise_after",
+    "inactivity",
+    "idle_ticks",
+    "length_ticks",
+)
+"""The rules by index, as the farm's `rules` config and recorded games name them."""
+
 ORDER_OFFICIAL: Final = 0
 ORDER_ALTERNATING: Final = 1
 ORDER_BY_SEAT: Final = 2
+ORDERS: Final = ("official", "alternating", "by_seat")
+"""The orders of execution by code."""
+_FLAGS: Final = (GENERAL_TRADE, CAPTURE_HALVES, GENERAL_BECOMES_CITY, INACTIVITY)
+_PERIODS: Final = (PRODUCTION_PERIOD, LAND_PERIOD)
+
+_LARGEST: Final = 2**31 - 1
 
 # Replay versions from which a rule is as it is today (the README beside the recorded games).
 _FIRST_SORTED: Final = 15
@@ -98,6 +123,59 @@ def alternating() -> NDArray[np.int32]:
 def simple() -> NDArray[np.int32]:
     """The simplified variant, one move a turn and a tick a turn: int32[N_RULES]."""
     return rules_vector(_SIMPLE)
+
+
+VARIANTS: Final = {"official": official, "alternating": alternating, "simple": simple}
+"""The variants that have a name."""
+
+
+def variant(name: str) -> NDArray[np.int32]:
+    """The rules of a variant by its name: int32[N_RULES].
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in VARIANTS:
+        raise ValueError(f"rules: no variant {name!r}; there are {', '.join(VARIANTS)}")
+    return VARIANTS[name]()
+
+
+def of_names(values: Mapping[str, int | str]) -> NDArray[np.int32]:
+    """The rules from a value for each of `NAMES`, as the `rules` config has them: int32[N_RULES].
+
+    Args:
+        values: numbers, flags, and one of `ORDERS` for the order.
+
+    Raises:
+        ValueError: a name is missing or unknown, or a value is out of its bounds.
+    """
+    if set(values) != set(NAMES):
+        wrong = ", ".join(sorted(set(values) ^ set(NAMES)))
+        raise ValueError(f"rules: missing or unknown: {wrong}")
+    if values["order"] not in ORDERS:
+        raise ValueError(f"rules: no order {values['order']!r}; there are {', '.join(ORDERS)}")
+    codes = dict(values) | {"order": ORDERS.index(str(values["order"]))}
+    return checked([int(codes[name]) for name in NAMES])
+
+
+def checked(vector: Sequence[int] | NDArray[np.int32]) -> NDArray[np.int32]:
+    """A copy of a vector with which a game can be played: int32[N_RULES].
+
+    Raises:
+        ValueError: it has another length, or a value is out of its bounds.
+    """
+    values = np.array(vector)
+    if values.shape != (N_RULES,) or values.dtype.kind not in "iu":
+        raise ValueError(f"rules: {vector!r} is no vector of {N_RULES} integers")
+    for index, value in enumerate(values.tolist()):
+        low = 1 if index in _PERIODS else 0
+        high = 1 if index in _FLAGS else len(ORDERS) - 1 if index == ORDER else _LARGEST
+        if not low <= value <= high:
+            raise ValueError(f"rules: {NAMES[index]} is {value}; it must be {low} to {high}")
+    if values[CITY_ARMY_LOW] > values[CITY_ARMY_HIGH]:
+        bounds = f"{values[CITY_ARMY_LOW]} is above city_army_high {values[CITY_ARMY_HIGH]}"
+        raise ValueError(f"rules: city_army_low {bounds}")
+    return values.astype(np.int32)
 
 
 def of_replay(replay_version: int) -> NDArray[np.int32]:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.engine.rules import official
+from farm.engine.rules import checked, official
 from farm.spec import tiles
 from farm.spec.boards import Board, least_side, max_board, side_range
 from farm.spec.limits import MAX_CELLS, MAX_SEATS, MAX_SIDE, MIN_SEATS, MIN_SIDE
@@ -269,7 +269,7 @@ def _settings(
     return Settings(
         numbers,
         np.array(range(n_seats) if teams is None else teams, np.int8),
-        official() if rules is None else rules.astype(np.int32),
+        official() if rules is None else checked(rules),
         np.zeros(0, np.int32),
         np.zeros(0, np.uint8),
         np.zeros(0, np.int32),

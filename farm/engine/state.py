@@ -135,6 +135,10 @@ class Games(NamedTuple):
     """int8[G, S]: seat that eliminated the player, NOBODY or LEFT."""
     died_at: NDArray[np.int32]
     """int32[G, S]: tick counter before the tick of the player's death, else NEVER."""
+    memory_tile: NDArray[np.uint8]
+    """uint8[G, S, C], or [G, S, 0] without memory: tiles as each seat last saw them (memory.py)."""
+    memory_army: NDArray[np.uint16]
+    """uint16, of the same shape: armies, likewise."""
     frames: NDArray[np.uint8]
     """uint8[G, S, B]: the current observation of each seat (spec.observation)."""
     frames16: NDArray[np.uint16]
@@ -191,6 +195,8 @@ class Game(NamedTuple):
     last_move: NDArray[np.int32]
     killer: NDArray[np.int8]
     died_at: NDArray[np.int32]
+    memory_tile: NDArray[np.uint8]
+    memory_army: NDArray[np.uint16]
     frames: NDArray[np.uint8]
     frames16: NDArray[np.uint16]
     frames32: NDArray[np.uint32]
@@ -198,13 +204,14 @@ class Game(NamedTuple):
     scratch_maps: NDArray[np.uint64]
 
 
-def allocate(n_games: int, n_cells: int, n_seats: int) -> Games:
+def allocate(n_games: int, n_cells: int, n_seats: int, *, memory: bool = False) -> Games:
     """Room for `n_games` games of at most `n_cells` cells and `n_seats` seats; none is set up yet.
 
     Args:
         n_games: G.
         n_cells: C, cells of the largest board.
         n_seats: S, seats of the largest game, at most 16.
+        memory: whether the games keep what their seats have seen.
     """
     words = n_words(n_cells)
     # A small board with many seats can have a larger frame than its share of the largest: all
@@ -213,6 +220,7 @@ def allocate(n_games: int, n_cells: int, n_seats: int) -> Games:
     per_game = (n_games,)
     per_seat = (n_games, n_seats)
     per_cell = (n_games, n_cells)
+    remembered = (n_games, n_seats, n_cells if memory else 0)
     bitmap = (n_games, words)
     bitmaps = (n_games, n_seats, words)
     return Games(
@@ -251,6 +259,8 @@ def allocate(n_games: int, n_cells: int, n_seats: int) -> Games:
         last_move=np.zeros(per_seat, np.int32),
         killer=np.zeros(per_seat, np.int8),
         died_at=np.zeros(per_seat, np.int32),
+        memory_tile=np.zeros(remembered, np.uint8),
+        memory_army=np.zeros(remembered, np.uint16),
         frames=frames,
         frames16=frames.view(np.uint16),
         frames32=frames.view(np.uint32),
@@ -302,6 +312,8 @@ def view(games: Games, g: int) -> Game:
         games.last_move[g],
         games.killer[g],
         games.died_at[g],
+        games.memory_tile[g],
+        games.memory_army[g],
         games.frames[g],
         games.frames16[g],
         games.frames32[g],

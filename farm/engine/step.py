@@ -15,6 +15,7 @@ from farm.engine.leave import (
     limits_reached,
     neutralise_due,
 )
+from farm.engine.memory import remember, remembers
 from farm.engine.order import order_moves, select_moves
 from farm.engine.state import (
     DEATHS,
@@ -78,6 +79,8 @@ def finish_tick(game: Game) -> None:
     if game.status[OUTCOME] == PLAYING and tick == game.status[MAX_TICKS]:
         game.status[OUTCOME] = TRUNCATED
     write_scores(game)
+    if remembers(game):
+        remember(game)
 
 
 @inline

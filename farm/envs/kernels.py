@@ -66,6 +66,10 @@ class Results(NamedTuple):
     """uint8[G, A, B]: last frames of such a game."""
     final_mask: NDArray[np.int8]
     """int8[G, A, N]: their masks."""
+    final_memory_tile: NDArray[np.uint8]
+    """uint8[G, A, C], or [G, A, 0] without memory: what its agents had seen at its end."""
+    final_memory_army: NDArray[np.uint16]
+    """uint16, of the same shape."""
 
 
 @kernel
@@ -188,6 +192,9 @@ def _keep_final(game: Game, g: int, seating: Seating, results: Results) -> None:
         for byte in range(game_frame_bytes(game)):
             results.final_frames[g, agent, byte] = game.frames[seat, byte]
         _write_mask(game, seat, results.final_mask[g, agent])
+        for cell in range(game.memory_tile.shape[1]):
+            results.final_memory_tile[g, agent, cell] = game.memory_tile[seat, cell]
+            results.final_memory_army[g, agent, cell] = game.memory_army[seat, cell]
 
 
 @inline

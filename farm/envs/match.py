@@ -1,11 +1,13 @@
-"""What an environment plays: board, seats, and who sits on them."""
+"""What an environment plays: board, rules, seats, and who sits on them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.engine.rules import checked, variant
 from farm.engine.settings import Settings, named_settings
 from farm.policies.registry import POLICY_NAMES, policy_info
 from farm.spec.boards import Board, max_board
@@ -39,6 +41,15 @@ class Match:
     """Neutral cities on uniform maps."""
     teams: tuple[int, ...] | None = None
     """For each seat a number, equal for teammates; everybody alone by default."""
+    rules: str | Sequence[int] | NDArray[np.int32] = "official"
+    """`official`, `alternating` or `simple`, or a vector of `farm.engine.rules`."""
+    memory: bool = False
+    """Whether observations hold what the agent saw of cells that are out of sight by now."""
+
+    def __post_init__(self) -> None:
+        """Keep a vector as a tuple, so that matches can be compared and hashed."""
+        if not isinstance(self.rules, str):
+            object.__setattr__(self, "rules", tuple(map(int, self.rules)))
 
     @property
     def agents(self) -> tuple[int, ...]:
@@ -92,4 +103,5 @@ class Match:
             board=self.given,
             max_ticks=TICKS_PER_TURN * self.max_turns,
             teams=self.teams,
+            rules=variant(self.rules) if isinstance(self.rules, str) else checked(self.rules),
         )

@@ -114,13 +114,13 @@ class AgentsParallelEnv(ParallelEnv[str, Observation, np.int64]):
         """Nothing is held that has to be given back."""
 
     def _observations(self) -> dict[str, Observation]:
-        rows = zip(
-            self.possible_agents,
-            self._batch.copy_frames(),
-            self._batch.results.mask[0].copy(),
-            strict=True,
-        )
-        return {name: observe(frame, mask) for name, frame, mask in rows if name in self.agents}
+        frames, masks = self._batch.copy_frames(), self._batch.results.mask[0].copy()
+        memory = self._batch.copy_memory()
+        return {
+            name: observe(frames[row], masks[row], memory and memory.of(row))
+            for row, name in enumerate(self.possible_agents)
+            if name in self.agents
+        }
 
     def _infos(self) -> Infos:
         return {name: {"tick": int(self._batch.tick[0])} for name in self.agents}

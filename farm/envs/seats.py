@@ -3,6 +3,8 @@
 Written and read by one thread: `step` calls one kernel, which fills the arrays of `results`.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,19 @@ from farm.spec.actions import n_actions
 from farm.spec.observation import frame_bytes, frame_dtype
 
 _WORD_MASK = (1 << 64) - 1
+
+
+class Memory(NamedTuple):
+    """What agents have seen (spec.observation): of one, or with an axis in front of a batch."""
+
+    tile: NDArray[np.uint8]
+    """uint8[..., height, width]."""
+    army: NDArray[np.uint16]
+    """uint16[..., height, width]."""
+
+    def of(self, row: int) -> "Memory":
+        """Of one agent of a batch."""
+        return Memory(self.tile[row], self.army[row])
 
 
 class SeatBatch:
@@ -41,13 +56,14 @@ class SeatBatch:
         self._seating = Seating(
             match.codes(), np.array(match.agents, np.int32), np.zeros(n_seats, np.int32)
         )
-        self._games = allocate(n_games, match.n_cells, n_seats)
+        self._games = allocate(n_games, match.n_cells, n_seats, memory=match.memory)
         self._first_numbers = np.arange(n_games, dtype=np.uint64)
         self._numbers = self._first_numbers.copy()
         self._seed = np.uint64(0)
         self.frame = frame_dtype(*match.size, n_seats)
         per_agent = (n_games, n_agents)
         masks = (*per_agent, n_actions(match.n_cells))
+        memories = (*per_agent, match.n_cells if match.memory else 0)
         self.results = Results(
             reward=np.zeros(per_agent, np.float32),
             terminated=np.zeros(per_agent, np.bool_),
@@ -58,7 +74,11 @@ class SeatBatch:
             final_tick=np.zeros(n_games, np.int32),
             final_frames=np.zeros((*per_agent, frame_bytes(match.n_cells, n_seats)), np.uint8),
             final_mask=np.zeros(masks, np.int8),
+            final_memory_tile=np.zeros(memories, np.uint8),
+            final_memory_army=np.zeros(memories, np.uint16),
         )
+        self._size = match.size
+        self._has_memory = match.memory
         # One agent or all seats can be looked at in place; other choices have to be gathered.
         self._seats: slice | list[int] = list(match.agents)
         if n_agents in (1, n_seats):
@@ -123,6 +143,32 @@ class SeatBatch:
         return self._typed(rows.copy() if self.in_place else rows)
 
     @property
+    def memory(self) -> Memory | None:
+        """What the agents have seen, read-only, as `frames` in place or copied; None without."""
+        if not self._has_memory:
+            return None
+        tile, army = self._gathered()
+        tile.flags.writeable = army.flags.writeable = False
+        return Memory(tile, army)
+
+    def copy_memory(self) -> Memory | None:
+        """What the agents have seen, as copies; None without memory."""
+        if not self._has_memory:
+            return None
+        tile, army = self._gathered()
+        return Memory(tile.copy(), army.copy()) if self.in_place else Memory(tile, army)
+
+    @property
+    def final_memory(self) -> Memory | None:
+        """What the agents had seen at the end of the games that ended in the last step."""
+        if not self._has_memory:
+            return None
+        results = self.results
+        shape = (-1, *self._size)
+        tile, army = results.final_memory_tile, results.final_memory_army
+        return Memory(tile.reshape(shape), army.reshape(shape))
+
+    @property
     def tick(self) -> NDArray[np.int32]:
         """int32[G], tick counter of each game, a view."""
         return self._games.status[:, TICK]
@@ -131,6 +177,12 @@ class SeatBatch:
     def game_number(self) -> NDArray[np.uint64]:
         """uint64[G], the number of the game in each row under the seed, a view."""
         return self._games.game_number
+
+    def _gathered(self) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+        games, seats, shape = self._games, self._seats, (-1, *self._size)
+        return games.memory_tile[:, seats].reshape(shape), games.memory_army[:, seats].reshape(
+            shape
+        )
 
     def _typed(self, rows: NDArray[np.uint8]) -> NDArray[np.void]:
         frames: NDArray[np.void] = rows.reshape(-1, rows.shape[2]).view(self.frame)[:, 0]

@@ -80,7 +80,10 @@ class AgentEnv(Env[Observation, np.int64]):
         return draw(self._batch.frames[0], int(self._batch.tick[0]))
 
     def _observation(self) -> Observation:
-        return observe(self._batch.copy_frames()[0], self._batch.results.mask[0, 0].copy())
+        batch = self._batch
+        memory = batch.copy_memory()
+        mask = batch.results.mask[0, 0].copy()
+        return observe(batch.copy_frames()[0], mask, memory and memory.of(0))
 
     def _info(self) -> dict[str, Any]:
         return {"tick": int(self._batch.tick[0])}

@@ -1,12 +1,14 @@
 """Spaces of one agent, and observations as they define them."""
 
-from typing import TypedDict, cast
+from copy import deepcopy
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from farm.envs.match import Match
+from farm.envs.seats import Memory
 from farm.spec.actions import n_actions
 from farm.spec.limits import MAX_ARMY_SEEN
 
@@ -26,22 +28,28 @@ class Observation(TypedDict):
     """uint8[seats], likewise: 1 while the player lives."""
     action_mask: NDArray[np.int8]
     """int8[actions]: 1 for every action that the rules would carry out."""
+    memory_tile: NotRequired[NDArray[np.uint8]]
+    """uint8[height, width]: tiles as last seen (spec.tiles), with `Match.memory` only."""
+    memory_army: NotRequired[NDArray[np.uint16]]
+    """uint16[height, width]: armies as last seen, likewise."""
 
 
 def observation_space(match: Match) -> spaces.Space[Observation]:
     """The space of an `Observation`."""
     n_seats = (len(match.seats),)
-    space = spaces.Dict(
-        {
-            "tile": spaces.Box(0, 255, match.size, np.uint8),
-            "army": spaces.Box(0, MAX_ARMY_SEEN, match.size, np.uint16),
-            "total_army": spaces.Box(0, np.iinfo(np.uint32).max, n_seats, np.uint32),
-            "total_land": spaces.Box(0, match.n_cells, n_seats, np.uint16),
-            "alive": spaces.Box(0, 1, n_seats, np.uint8),
-            "action_mask": spaces.MultiBinary(n_actions(match.n_cells)),
-        }
-    )
-    return cast("spaces.Space[Observation]", space)
+    tile = spaces.Box(0, 255, match.size, np.uint8)
+    army = spaces.Box(0, MAX_ARMY_SEEN, match.size, np.uint16)
+    parts: dict[str, spaces.Space[Any]] = {
+        "tile": tile,
+        "army": army,
+        "total_army": spaces.Box(0, np.iinfo(np.uint32).max, n_seats, np.uint32),
+        "total_land": spaces.Box(0, match.n_cells, n_seats, np.uint16),
+        "alive": spaces.Box(0, 1, n_seats, np.uint8),
+        "action_mask": spaces.MultiBinary(n_actions(match.n_cells)),
+    }
+    if match.memory:
+        parts |= {"memory_tile": deepcopy(tile), "memory_army": deepcopy(army)}
+    return cast("spaces.Space[Observation]", spaces.Dict(parts))
 
 
 def action_space(match: Match) -> spaces.Discrete:
@@ -49,14 +57,15 @@ def action_space(match: Match) -> spaces.Discrete:
     return spaces.Discrete(n_actions(match.n_cells))
 
 
-def observe(frames: NDArray[np.void], mask: NDArray[np.int8]) -> Observation:
+def observe(frames: NDArray[np.void], mask: NDArray[np.int8], memory: Memory | None) -> Observation:
     """Frames and their masks as an observation, all of it views.
 
     Args:
         frames: frame_dtype[...]: of one agent, or of a batch.
         mask: int8[..., actions].
+        memory: of the same, where they have one.
     """
-    return {
+    observed: Observation = {
         "tile": frames["tile"],
         "army": frames["army"],
         "total_army": frames["total_army"],
@@ -64,6 +73,9 @@ def observe(frames: NDArray[np.void], mask: NDArray[np.int8]) -> Observation:
         "alive": frames["alive"],
         "action_mask": mask,
     }
+    if memory is not None:
+        observed["memory_tile"], observed["memory_army"] = memory
+    return observed
 
 
 def sample_legal(mask: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.int64]:

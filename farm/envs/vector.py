@@ -22,7 +22,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from farm.envs.match import Match
-from farm.envs.seats import SeatBatch
+from farm.envs.seats import Memory, SeatBatch
 from farm.envs.spaces import Observation, action_space, observation_space, observe
 from farm.envs.text import TICKS_PER_SECOND, draw
 
@@ -41,9 +41,10 @@ class AgentsVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.gener
         num_envs: agents in all, a multiple of the agents in a game.
         match: what is played.
         copy: whether each call returns observations of its own. If not, they are read-only views
-            of the engine's frames (`tile`, `army`, the scoreboard) and of one mask, which the
-            next call overwrites: use or copy them before. Frames are gathered, and so copied, all
-            the same where some seats of a game are agents and some are not, but for one agent.
+            of the engine's frames (`tile`, `army`, the scoreboard), memories and one mask, which
+            the next call overwrites: use or copy them before. Frames and memories are gathered,
+            and so copied, all the same where some seats of a game are agents and some are not, but
+            for one agent.
         render_mode: None or `ansi`.
 
     Raises:
@@ -150,9 +151,9 @@ class AgentsVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.gener
     def _observation(self) -> Observation:
         mask = self._batch.results.mask.reshape(self.num_envs, -1)
         if self._copy:
-            return observe(self._batch.copy_frames(), mask.copy())
+            return observe(self._batch.copy_frames(), mask.copy(), self._batch.copy_memory())
         mask.flags.writeable = False
-        return observe(self._batch.frames, mask)
+        return observe(self._batch.frames, mask, self._batch.memory)
 
     def _infos(self) -> Infos:
         everyone = np.ones(self.num_envs, np.bool_)
@@ -172,9 +173,11 @@ class AgentsVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.gener
         raw = results.final_frames.reshape(shape)[rows]
         frames = raw.view(self._batch.frame)[:, 0]
         masks = results.final_mask.reshape(shape)[rows]
+        memory = self._batch.final_memory
+        kept = memory and Memory(memory.tile[rows], memory.army[rows])
         final_obs = np.full(self.num_envs, None, dtype=object)
-        for row, frame, mask in zip(rows, frames, masks, strict=True):
-            final_obs[row] = observe(frame, mask)
+        for index, row in enumerate(rows):
+            final_obs[row] = observe(frames[index], masks[index], kept and kept.of(index))
         infos["final_obs"] = final_obs
         infos["_final_obs"] = ended
         infos["final_info"] = {

@@ -16,11 +16,12 @@ def spec_fingerprint() -> int:
     parts = (
         SPEC_VERSION,
         tiles.TERRAIN_NAMES,
-        (tiles.OWNER_BITS, tiles.NEUTRAL, tiles.SELF, tiles.FOG),
+        (tiles.OWNER_BITS, tiles.NEUTRAL, tiles.SELF, tiles.FOG, tiles.NEVER_SEEN),
         (actions.ACTIONS_PER_CELL, actions.UP, actions.DOWN, actions.LEFT, actions.RIGHT),
         (limits.MIN_SEATS, limits.MAX_SEATS, limits.MIN_SIDE, limits.MAX_SIDE, limits.MAX_STEPS),
         (limits.MAX_ARMY_SEEN, limits.TICKS_PER_TURN, limits.TICKS_PER_ROUND),
         str(observation.frame_dtype(5, 7, 3)),
+        str(observation.memory_dtype(5, 7)),
         str(trajectory.CHECKSUM_PREFIX),
         str(trajectory.RECORD_HEADER),
         trajectory.STEP_BYTES,

@@ -5,6 +5,9 @@
 The owner is relative to the seat that observes: itself, its teammates by seat order, its enemies by
 seat order. A cell out of sight has owner `FOG` and army 0; its terrain is then what the rules still
 tell: `PLAIN`, `SWAMP` (known from the start) or `OBSTACLE` (a mountain or any city).
+
+A memory (observation.py) holds the same codes as they were last seen, so that `OBSTACLE` is not
+among them; a cell that was never in sight is `NEVER_SEEN`.
 """
 
 OWNER_BITS = 5
@@ -26,5 +29,8 @@ SWAMP = 4
 DESERT = 5
 OBSTACLE = 6
 """A mountain or a city, out of sight: seen only with owner `FOG`."""
+
+NEVER_SEEN = (PLAIN << OWNER_BITS) | FOG
+"""In a memory: a cell that was never in sight."""
 
 TERRAIN_NAMES = ("plain", "city", "general", "mountain", "swamp", "desert", "obstacle")

@@ -6,15 +6,20 @@ The payload is one LZ4 block (the raw block format, no frame). Decompressed it i
 
     offset             field      type           meaning
     0                  frames     frame[T + 1]   observations; frame k + 1 is after step k
-    (T + 1) * frame    reward     float32[T]
+    (T + 1) * frame    memory     memory         only where the trajectory says that it has one
+    (+ memory)         reward     float32[T]
     + 4T               log_prob   float32[T]     natural, of the action under its policy
     + 8T               action     uint16[T]      action index (actions.py)
 
 Everything is little-endian. The last frame is the true final observation, also when the game ended.
-`terminated` and `truncated` are about the last step; all others are neither.
+`terminated` and `truncated` are about the last step; all others are neither. The memory is that of
+the first frame (observation.py) without what is in sight there, which the frame tells: such cells
+are as if never seen. Memories of later frames follow from it and the frames. It stands in front of
+the columns because these end a block as LZ4 wants it.
 
 The checksum is CRC-32 (the polynomial of zlib) over `CHECKSUM_PREFIX` followed by the payload, so
-that an intact payload under another trajectory's metadata is found out too.
+that an intact payload under another trajectory's metadata is found out too. Whether there is a
+memory is not in the prefix: without it the payload would have another length.
 """
 
 import zlib
@@ -27,9 +32,10 @@ STEP_BYTES = 10
 """Bytes of reward, log-probability and action of one step."""
 
 
-def payload_bytes(n_cells: int, n_seats: int, n_steps: int) -> int:
-    """Size of a decompressed payload."""
-    return (n_steps + 1) * observation.frame_bytes(n_cells, n_seats) + STEP_BYTES * n_steps
+def payload_bytes(n_cells: int, n_seats: int, n_steps: int, *, memory: bool = False) -> int:
+    """Size of a decompressed payload, with or without a memory."""
+    frames = (n_steps + 1) * observation.frame_bytes(n_cells, n_seats)
+    return frames + memory * observation.memory_bytes(n_cells) + STEP_BYTES * n_steps
 
 
 def compressed_bound(n_bytes: int) -> int:

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.engine.memory import remembers, write_memory
 from farm.engine.state import (
     OUTCOME,
     PLAYING,
@@ -66,10 +67,13 @@ def play_chunk(game: Game, plan: Plan, scratch: Scratch) -> int:
                 scratch.log_prob[seat, n_ticks] = log_prob
         step_game(game, scratch.actions)
         for seat in range(game.n_seats):
-            # A trajectory that has a step for every tick so far had its seat alive until now.
-            if scratch.n_steps[seat] == n_ticks:
+            # The tick in which a player dies is the last one of its trajectory.
+            played = game.alive[seat] or game.died_at[seat] == game.status[TICK] - 1
+            if played and scratch.n_steps[seat] == n_ticks:
                 _add_step(game, seat, frame_bytes, n_ticks, scratch)
         n_ticks += 1
+    if remembers(game):
+        _add_memories(game, frame_bytes, scratch)
     return n_ticks
 
 
@@ -90,6 +94,17 @@ def _begin(game: Game, frame_bytes: int, scratch: Scratch) -> None:
         for word in range(game.n_words):
             game.dirty_army[seat, word] = _ZERO
             game.dirty_tile[seat, word] = _ZERO
+        if remembers(game):
+            write_memory(game, seat, scratch.memory[seat], scratch.memory16[seat])
+
+
+@inline
+def _add_memories(game: Game, frame_bytes: int, scratch: Scratch) -> None:
+    """Add what each seat remembered when the chunk began."""
+    for seat in range(game.n_seats):
+        if scratch.n_steps[seat] != NO_TRAJECTORY:
+            out, block = scratch.out[seat], scratch.block[seat]
+            lz4.add_memory(out, block, scratch.memory[seat], game.n_cells, frame_bytes)
 
 
 @inline
@@ -140,6 +155,7 @@ def write_chunk(
     fields[wire.WIDTH] = game.width
     fields[wire.FIRST_TICK] = game.status[TICK] - n_ticks
     fields[wire.WALL_TIME_NS] = wall_time_ns
+    fields[wire.HAS_MEMORY] = remembers(game)
     n_experiences = 0
     for seat in range(game.n_seats):
         n_steps = scratch.n_steps[seat]
@@ -178,12 +194,14 @@ def _write_record(
     checksum = wire.crc32(scratch.tables, out, n_payload, checksum)
     name = plan.names[seat, : plan.name_bytes[seat]]
     n_head = wire.write_head(scratch.head, scratch.fields, name, checksum, n_payload)
-    at = try_claim(ring, cursor, _HEADER_BYTES + wire.entry_bytes(n_head + n_payload))
+    n_message = n_head + n_payload + wire.tail_bytes(scratch.fields)
+    at = try_claim(ring, cursor, _HEADER_BYTES + wire.entry_bytes(n_message))
     if at < 0:
         return False
     wire.fill_header(scratch.header, scratch.fields, plan.hashes[seat], scratch.reward[seat])
     copy_bytes(ring, at, scratch.header_bytes, 0, _HEADER_BYTES)
-    wire.write_entry(ring, at + _HEADER_BYTES, scratch.head, n_head, out, n_payload)
+    fields = scratch.fields
+    wire.write_entry(ring, at + _HEADER_BYTES, scratch.head, n_head, out, n_payload, fields)
     return True
 
 

@@ -59,6 +59,41 @@ def add_key_frame(
     Writes:
         out, block.
     """
+    _add_board(out, block, frame, n_cells)
+    _append(out, block, frame, 3 * n_cells, frame.shape[0])
+
+
+@inline
+def add_memory(
+    out: NDArray[np.uint8],
+    block: NDArray[np.int64],
+    memory: NDArray[np.uint8],
+    n_cells: int,
+    frame_bytes: int,
+) -> None:
+    """Write the memory of the first frame behind the last frame, with runs as in a key frame.
+
+    Args:
+        out: uint8[compressed_bound], the block.
+        block: int64[3], its state.
+        memory: uint8[at least memory_bytes] (spec.observation), read.
+        n_cells: cells of the board.
+        frame_bytes: bytes of a frame, which a pending copy reaches back.
+
+    Writes:
+        out, block.
+    """
+    if block[_MATCHED] > 0:  # then it is MIN_MATCH or more: see the end of `add_frame`
+        _close_sequence(out, block, frame_bytes)
+    _add_board(out, block, memory, n_cells)
+    _append(out, block, memory, 3 * n_cells, -(-3 * n_cells // 4) * 4)
+
+
+@inline
+def _add_board(
+    out: NDArray[np.uint8], block: NDArray[np.int64], board: NDArray[np.uint8], n_cells: int
+) -> None:
+    """Write the armies and tiles of a board; nothing is pending before and after."""
     at = 0
     while at < 2 * n_cells:
         run = at + 2
@@ -66,19 +101,18 @@ def add_key_frame(
             run = at
             while (
                 run < 2 * n_cells
-                and frame[run] == frame[run - 2]
-                and frame[run + 1] == frame[run - 1]
+                and board[run] == board[run - 2]
+                and board[run + 1] == board[run - 1]
             ):
                 run += 2
-        at = _add_run(out, block, frame, at, run, 2)
+        at = _add_run(out, block, board, at, run, 2)
     while at < 3 * n_cells:
         run = at + 1
         if at > 2 * n_cells:
             run = at
-            while run < 3 * n_cells and frame[run] == frame[run - 1]:
+            while run < 3 * n_cells and board[run] == board[run - 1]:
                 run += 1
-        at = _add_run(out, block, frame, at, run, 1)
-    _add_literals(out, block, frame, at, frame.shape[0], 1)
+        at = _add_run(out, block, board, at, run, 1)
 
 
 @inline

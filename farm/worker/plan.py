@@ -3,14 +3,16 @@
 from typing import NamedTuple, cast
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from farm.config.board import read_map
-from farm.config.schema import FarmConfig, MatchConfig
+from farm.config.schema import FarmConfig, MatchConfig, RulesConfig
+from farm.engine.rules import of_names
 from farm.engine.settings import HEIGHT, WIDTH, Settings, named_settings
 from farm.policies.registry import policy_info
 from farm.spec.limits import TICKS_PER_TURN
-from farm.spec.observation import frame_bytes, score_offset
+from farm.spec.observation import frame_bytes, memory_bytes, score_offset
 from farm.spec.trajectory import (
     CHECKSUM_PREFIX,
     RECORD_HEADER,
@@ -31,6 +33,8 @@ class Plan(NamedTuple):
     """Of new games."""
     max_steps: int
     """Steps of a trajectory at most (T)."""
+    memory: bool
+    """Whether games keep what their seats have seen, and trajectories carry it."""
     chunk_bytes: int
     """Ring bytes one chunk of one game may take: a largest record a seat, and one to skip."""
     height: int
@@ -61,6 +65,10 @@ class Scratch(NamedTuple):
     """int64[n_seats, BLOCK_WORDS], the state of each block."""
     score: NDArray[np.uint8]
     """uint8[n_seats, n], the scoreboard of the frame before."""
+    memory: NDArray[np.uint8]
+    """uint8[n_seats, memory_bytes or 0], what each seat remembered when the chunk began."""
+    memory16: NDArray[np.uint16]
+    """uint16[n_seats, n // 2]: the same memory."""
     reward: NDArray[np.float32]
     """float32[n_seats, max_steps]"""
     log_prob: NDArray[np.float32]
@@ -98,14 +106,17 @@ def make_plan(config: FarmConfig, seed: int) -> Plan:
     for seat, policy in enumerate(policies):
         encoded = policy.name.encode()
         names[seat, : len(encoded)] = np.frombuffer(encoded, np.uint8)
-    game_settings = match_settings(config.match)
+    game_settings = match_settings(config.match, config.rules)
     height, width = int(game_settings.numbers[HEIGHT]), int(game_settings.numbers[WIDTH])
     return Plan(
         seed=np.uint64(seed),
         settings=game_settings,
         max_steps=config.worker.steps,
+        memory=config.worker.memory,
         chunk_bytes=(len(policies) + 1)
-        * max_record_bytes(height * width, len(policies), config.worker.steps),
+        * max_record_bytes(
+            height * width, len(policies), config.worker.steps, memory=config.worker.memory
+        ),
         height=height,
         width=width,
         codes=np.array([policy.code for policy in policies], np.int32),
@@ -116,8 +127,8 @@ def make_plan(config: FarmConfig, seed: int) -> Plan:
     )
 
 
-def match_settings(match: MatchConfig) -> Settings:
-    """What games of a match are set up from.
+def match_settings(match: MatchConfig, rules: RulesConfig) -> Settings:
+    """What games of a match are set up from, under these rules.
 
     Raises:
         ConfigError: the map file cannot be read any more.
@@ -132,6 +143,7 @@ def match_settings(match: MatchConfig) -> Settings:
         board=read_map(match) if match.map == "fixed" else None,
         max_ticks=TICKS_PER_TURN * match.max_turns,
         teams=match.teams,
+        rules=of_names(structs.asdict(rules)),
     )
 
 
@@ -139,7 +151,8 @@ def make_scratch(plan: Plan, *, worker: int, generation: int, config_epoch: int)
     """Scratch memory for a plan, with the identity of a worker filled in."""
     n_seats = plan.codes.size
     n_cells = plan.height * plan.width
-    bound = compressed_bound(payload_bytes(n_cells, n_seats, plan.max_steps))
+    payload = payload_bytes(n_cells, n_seats, plan.max_steps, memory=plan.memory)
+    memory = np.zeros((n_seats, plan.memory * memory_bytes(n_cells)), np.uint8)
     # Rounded up to whole float32s.
     columns = np.zeros(-(-STEP_BYTES * plan.max_steps // 4) * 4, np.uint8)
     prefix = np.zeros(1, CHECKSUM_PREFIX)
@@ -149,9 +162,11 @@ def make_scratch(plan: Plan, *, worker: int, generation: int, config_epoch: int)
     fields[wire.GENERATION] = generation
     fields[wire.CONFIG_EPOCH] = config_epoch
     return Scratch(
-        out=np.zeros((n_seats, bound), np.uint8),
+        out=np.zeros((n_seats, compressed_bound(payload)), np.uint8),
         block=np.zeros((n_seats, lz4.BLOCK_WORDS), np.int64),
         score=np.zeros((n_seats, frame_bytes(n_cells, n_seats) - score_offset(n_cells)), np.uint8),
+        memory=memory,
+        memory16=memory.view(np.uint16),
         reward=np.zeros((n_seats, plan.max_steps), np.float32),
         log_prob=np.zeros((n_seats, plan.max_steps), np.float32),
         action=np.zeros((n_seats, plan.max_steps), np.uint16),
@@ -170,7 +185,7 @@ def make_scratch(plan: Plan, *, worker: int, generation: int, config_epoch: int)
     )
 
 
-def max_record_bytes(n_cells: int, n_seats: int, max_steps: int) -> int:
+def max_record_bytes(n_cells: int, n_seats: int, max_steps: int, *, memory: bool) -> int:
     """The most that one record can take in a ring, its length word and padding included."""
-    payload = compressed_bound(payload_bytes(n_cells, n_seats, max_steps))
+    payload = compressed_bound(payload_bytes(n_cells, n_seats, max_steps, memory=memory))
     return RECORD_HEADER.itemsize + wire.MAX_HEAD_BYTES + payload + 16

@@ -97,7 +97,8 @@ def play_batch(
 
 def allocate_games(plan: Plan, n_games: int) -> Games:
     """Room for `n_games` games of the plan; each is set up when its first chunk is played."""
-    return allocate(n_games, plan.height * plan.width, plan.codes.size)
+    n_cells = plan.height * plan.width
+    return allocate(n_games, n_cells, plan.codes.size, memory=plan.memory)
 
 
 class Rollout:

@@ -4,8 +4,8 @@
            | 0x0A | length: varint | Trajectory message (proto/farm/rpc/v1/experience.proto)
 
 The message is byte for byte what the protobuf library would write: fields in the order of their
-numbers, zeros left out. Its integer fields are handed over as `fields: uint64[18]`, indexed by
-their numbers, so that what never changes in a worker's life is filled in once.
+numbers, zeros left out. Its integer fields are handed over as `fields: uint64[N_FIELDS]`, indexed
+by their numbers, so that what never changes in a worker's life is filled in once.
 """
 
 import numpy as np
@@ -18,11 +18,11 @@ GAME_ID, SEAT, N_SEATS, N_ALLIES, HEIGHT, WIDTH = 1, 2, 3, 4, 5, 6
 FIRST_TICK, N_STEPS, TERMINATED, TRUNCATED = 7, 8, 9, 10
 POLICY, POLICY_VERSION, CONFIG_EPOCH = 11, 12, 13
 WORKER, GENERATION, SEQUENCE, WALL_TIME_NS = 14, 15, 16, 17
-CHECKSUM, PAYLOAD = 18, 19
-N_FIELDS = 18
+CHECKSUM, PAYLOAD, HAS_MEMORY = 18, 19, 20
+N_FIELDS = 21
 
 MAX_HEAD_BYTES = 256
-"""Bound on a message without its payload: 16 varints of at most 12 bytes, a name and a checksum."""
+"""Bound on a message without its payload: 17 varints of at most 12 bytes, a name and a checksum."""
 MAX_NAME_BYTES = 32
 
 _BATCH_ENTRY_TAG = 0x0A
@@ -122,6 +122,12 @@ def write_head(
 
 
 @inline
+def tail_bytes(fields: NDArray[np.uint64]) -> int:
+    """Bytes of a message behind its payload: a flag, when it is set."""
+    return 3 if fields[HAS_MEMORY] != np.uint64(0) else 0
+
+
+@inline
 def entry_bytes(n_message_bytes: int) -> int:
     """Bytes of a message as an entry of ExperienceBatch: tag, length, message."""
     length = 2
@@ -140,17 +146,19 @@ def write_entry(
     n_head_bytes: int,
     payload: NDArray[np.uint8],
     n_payload_bytes: int,
+    fields: NDArray[np.uint64],
 ) -> int:
-    """Write an entry of ExperienceBatch at `at`: tag, length, head, payload; the offset behind it.
+    """Write an entry of ExperienceBatch at `at`: tag, length, head, payload, tail; where it ends.
 
     Writes:
         out.
     """
     out[at] = _BATCH_ENTRY_TAG
-    at = _put_varint(out, at + 1, np.uint64(n_head_bytes + n_payload_bytes))
+    n_bytes = n_head_bytes + n_payload_bytes + tail_bytes(fields)
+    at = _put_varint(out, at + 1, np.uint64(n_bytes))
     copy_bytes(out, at, head, 0, n_head_bytes)
     copy_bytes(out, at + n_head_bytes, payload, 0, n_payload_bytes)
-    return at + n_head_bytes + n_payload_bytes
+    return _put_field(out, at + n_head_bytes + n_payload_bytes, HAS_MEMORY, fields[HAS_MEMORY])
 
 
 @inline

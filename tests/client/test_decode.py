@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.client import Shape, Trajectory
-from farm.errors import CorruptDataError
+from farm.errors import CorruptDataError, UsageError
 from farm.rpc.v1 import experience_pb2
 from farm.spec import frame_dtype
 from farm.spec.trajectory import CHECKSUM_PREFIX
@@ -34,6 +34,7 @@ def specs():
         terminated=st.booleans(),
         truncated=st.booleans(),
         policy=st.sampled_from(["random", "expander", "", "ünïcode"]),
+        has_memory=st.booleans(),
         seed=st.integers(0, 1 << 30),
     )
 
@@ -50,12 +51,15 @@ def test_arrays_and_metadata_come_out_as_they_went_in(spec):
     assert trajectory.frames.tobytes() == arrays.frames.tobytes()
     assert trajectory.obs.tobytes() == arrays.frames[:-1].tobytes()
     assert trajectory.next_obs.tobytes() == arrays.frames[1:].tobytes()
+    if spec.has_memory:
+        assert trajectory.first_memory.tobytes() == arrays.memory.tobytes()
     np.testing.assert_array_equal(trajectory.reward, arrays.reward, strict=True)
     np.testing.assert_array_equal(trajectory.log_prob, arrays.log_prob, strict=True)
     np.testing.assert_array_equal(trajectory.action, arrays.action, strict=True)
     for name in (
         *("sequence", "worker", "generation", "game_id", "seat", "n_seats", "n_allies", "height"),
         *("width", "first_tick", "n_steps", "terminated", "truncated", "policy", "wall_time_ns"),
+        "has_memory",
     ):
         assert getattr(trajectory, name) == getattr(spec, name), name
     assert trajectory.shape == Shape(spec.height, spec.width, spec.n_seats)
@@ -99,6 +103,36 @@ def test_no_bit_of_a_message_can_flip_unnoticed(place, bit):
         return  # it hit the name of the policy, a time or the like: not under the checksum
     with pytest.raises(CorruptDataError):
         Trajectory(parsed).frames  # noqa: B018 - raises
+
+
+@pytest.mark.parametrize("has_memory", [True, False])
+def test_a_flag_of_memory_that_is_flipped_is_found_out_by_the_length(has_memory):
+    flipped = message(Spec(has_memory=has_memory))
+    flipped.has_memory = not has_memory
+    trajectory = Trajectory(flipped)
+    trajectory.verify()
+    with pytest.raises(CorruptDataError):
+        trajectory.decode()
+
+
+def test_a_trajectory_without_memory_says_how_to_get_one():
+    for name in ("first_memory", "memory"):
+        with pytest.raises(UsageError, match=r"worker\.memory=true"):
+            getattr(Trajectory(message(Spec())), name)
+
+
+def test_the_memory_of_a_frame_is_what_it_shows_and_else_the_memory_before():
+    trajectory = Trajectory(message(Spec(has_memory=True, n_steps=20, seed=3)))
+    army = trajectory.first_memory["army"][0].copy()
+    tile = trajectory.first_memory["tile"][0].copy()
+    frames, memory = trajectory.frames, trajectory.memory
+    assert len(memory) == len(frames) == 21
+    for step in range(21):
+        for cell in np.ndindex(tile.shape):
+            if frames["tile"][step][cell] & 31 != 31:
+                army[cell], tile[cell] = frames["army"][step][cell], frames["tile"][step][cell]
+        np.testing.assert_array_equal(memory["army"][step], army)
+        np.testing.assert_array_equal(memory["tile"][step], tile)
 
 
 def test_a_wrong_checksum_is_never_decoded(monkeypatch):

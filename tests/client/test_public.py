@@ -14,6 +14,7 @@ OF_THE_FARM = ("farm.jit", "farm.shm", "farm.config", "farm.engine", "farm.telem
 
 def test_the_public_names_are_these():
     assert farm.client.__all__ == [
+        "MEMORY_PLANES",
         "NO_RETRY",
         "PLANES",
         "AsyncClient",

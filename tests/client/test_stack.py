@@ -6,7 +6,7 @@ from handmade import Spec, contents, message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.client import Shape, Trajectory, group_by_shape, stack
+from farm.client import PLANES, Shape, Trajectory, group_by_shape, planes, stack
 from farm.errors import CorruptDataError, UsageError
 from farm.spec import legal_mask
 
@@ -26,6 +26,7 @@ def spec_lists():
         n_steps=st.integers(1, 9),
         terminated=st.booleans(),
         truncated=st.booleans(),
+        has_memory=st.booleans(),
         seed=st.integers(0, 99),
     )
     return st.lists(spec, min_size=1, max_size=8)
@@ -52,6 +53,45 @@ def test_rows_are_the_steps_in_order(specs):
         assert (batch.game_id[row], batch.seat[row]) == (spec.game_id, spec.seat)
         assert batch.n_allies[row] == spec.n_allies
     assert np.diff(batch.starts).tolist() == [spec.n_steps for spec in specs]
+
+
+@settings(max_examples=40, deadline=None)
+@given(specs=spec_lists())
+def test_the_memories_of_a_batch_are_those_of_its_trajectories(specs):
+    trajectories = made(*(spec.but(has_memory=True) for spec in specs))
+    batch = stack(trajectories)
+    memories = [trajectory.memory for trajectory in trajectories]
+    for name in ("army", "tile"):
+        first = np.concatenate([t.first_memory[name] for t in trajectories])
+        np.testing.assert_array_equal(batch.first_memory[name], first)
+        expected = np.concatenate([memory[name][:-1] for memory in memories])
+        np.testing.assert_array_equal(batch.memory[name], expected)
+        expected = np.concatenate([memory[name][1:] for memory in memories])
+        np.testing.assert_array_equal(batch.next_memory[name], expected)
+
+
+def test_a_batch_with_a_trajectory_without_memory_has_none_and_says_so():
+    batch = stack(made(Spec(has_memory=True), Spec()))
+    assert batch.first_memory is None
+    for wanted in ("memory", "next_memory"):
+        with pytest.raises(UsageError, match=r"worker\.memory=true"):
+            getattr(batch, wanted)
+    with pytest.raises(UsageError, match=r"worker\.memory=true"):
+        batch.planes(memory=True)
+    assert batch.planes().shape[1] == len(PLANES)
+
+
+def test_planes_with_memory_are_those_of_the_memories_beside_the_frames():
+    batch = stack(
+        made(Spec(has_memory=True, n_allies=1, n_seats=3), Spec(has_memory=True, n_seats=3))
+    )
+    expected = planes(batch.obs, batch.n_allies, memory=batch.memory)
+    np.testing.assert_array_equal(batch.planes(memory=True), expected)
+    expected = planes(batch.next_obs, batch.n_allies, memory=batch.next_memory)
+    np.testing.assert_array_equal(batch.next_planes(memory=True), expected)
+    out = np.empty(expected.shape, np.float16)
+    assert batch.next_planes(memory=True, out=out) is out
+    np.testing.assert_array_equal(out, expected.astype(np.float16))
 
 
 def test_types_are_those_that_a_learner_takes():

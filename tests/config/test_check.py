@@ -66,6 +66,13 @@ IMPOSSIBLE = [
         "ring.bytes",
         ["match.map=official of up to 23x23"],
     ),
+    ({"rules__city_army_low": 51}, "rules.city_army_low", ["51", "rules.city_army_high=50"]),
+    ({"rules__idle_ticks": 2}, "rules.idle_ticks", ["2 ends", "at tick 2", "to 3 or more"]),
+    (
+        {"rules__length_ticks": 9, "rules__production_period": 60},
+        "rules.length_ticks",
+        ["9 ends", "at tick 50", "to 51 or more"],
+    ),
     ({"ring__bytes": 100_000}, "ring.bytes", ["100,000", "65536 and 131072"]),
     (
         {"ring__bytes": 65_536},
@@ -104,6 +111,9 @@ AT_THE_EDGE = [
     {"match__map": "toy", "match__board": "4x4", "match__cities": 200},
     {"match__map": "official", "match__board": "4x4", "match__cities": 500},
     {"match__map": "official", "match__seats": ["random"] * 16, "match__teams": [0, 1] * 8},
+    {"rules__city_army_low": 50},
+    {"rules__idle_ticks": 3, "rules__length_ticks": 3},
+    {"rules__idle_ticks": 1, "rules__length_ticks": 1, "rules__start_army": 2},
     {"ring__bytes": 262_144},
     {"serve__address": "127.0.0.1:65535"},
     {"serve__credit_bytes": 1 << 20},

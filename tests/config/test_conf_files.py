@@ -3,6 +3,7 @@
 import functools
 
 import pytest
+import yaml
 
 from farm.config.check import check
 from farm.config.load import Composed, compose, conf_dir
@@ -11,6 +12,12 @@ from farm.policies.registry import POLICY_NAMES
 
 FILES = sorted(conf_dir().rglob("*.yaml"))
 OPTIONS = [f"{file.parent.name}={file.stem}" for file in sorted(conf_dir().glob("*/*.yaml"))]
+DEFAULTS = [
+    f"{group}={option}"
+    for entry in yaml.safe_load((conf_dir() / "config.yaml").read_text())["defaults"]
+    if entry != "_self_"
+    for group, option in entry.items()
+]
 
 
 @functools.cache
@@ -33,7 +40,7 @@ def test_a_file_begins_with_what_it_is_for(file):
     assert len(lines[0]) > 20
 
 
-@pytest.mark.parametrize("option", [one for one in OPTIONS if not one.endswith("=default")])
+@pytest.mark.parametrize("option", [one for one in OPTIONS if one not in DEFAULTS or "env" in one])
 def test_an_option_beside_the_default_changes_something_or_says_that_it_does_not(option):
     if option == "env=dev":
         assert "as they are" in (conf_dir() / "env" / "dev.yaml").read_text()
@@ -43,7 +50,8 @@ def test_an_option_beside_the_default_changes_something_or_says_that_it_does_not
 
 def test_every_group_has_a_default():
     groups = {option.partition("=")[0] for option in OPTIONS}
-    assert {f"{group}=default" for group in groups - {"env"}} <= set(OPTIONS)
+    assert {option.partition("=")[0] for option in DEFAULTS} == groups
+    assert set(DEFAULTS) <= set(OPTIONS)
 
 
 def test_lines_fit_a_terminal():

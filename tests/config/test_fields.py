@@ -25,6 +25,12 @@ KEYS = [field.key for field in fields()]
 TIME_UNITS = {"_s": "Seconds", "_ms": "Milliseconds"}
 
 
+def default_of(group):
+    """The option of a group that the defaults list takes."""
+    listed = yaml.safe_load((conf_dir() / "config.yaml").read_text())["defaults"]
+    return next(entry[group] for entry in listed if group in entry and entry != "_self_")
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_is_documented_typed_and_has_a_reload_class(key):
     field = field_index()[key]
@@ -37,7 +43,7 @@ def test_a_key_is_documented_typed_and_has_a_reload_class(key):
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_is_written_out_in_the_default_files(key):
     section, _, name = key.rpartition(".")
-    file = conf_dir() / (f"{section}/default.yaml" if section else "config.yaml")
+    file = conf_dir() / (f"{section}/{default_of(section)}.yaml" if section else "config.yaml")
     assert name in yaml.safe_load(file.read_text())
 
 
@@ -72,7 +78,7 @@ def test_the_defaults_of_the_fields_are_those_of_the_schema():
 
 
 def test_sections_are_what_holds_keys():
-    assert sections() == {"match", "worker", "ring", "serve", "supervisor", "telemetry"}
+    assert sections() == {"match", "rules", "worker", "ring", "serve", "supervisor", "telemetry"}
 
 
 def test_pick_refuses_a_key_that_the_tree_lacks():

@@ -14,20 +14,25 @@ from farm.shm.control import CONTROL_BYTES
 from farm.shm.ring_layout import max_payload_bytes, record_bytes, ring_segment_bytes
 from farm.spec.trajectory import RECORD_HEADER, compressed_bound, payload_bytes
 
-SHAPES = [("4x4", 2, 1), ("20x20", 2, 32), ("64x64", 16, 256)]
+SHAPES = [
+    (board, n_seats, steps, memory)
+    for board, n_seats, steps in (("4x4", 2, 1), ("20x20", 2, 32), ("64x64", 16, 256))
+    for memory in (False, True)
+]
 
 
-def shaped(board: str, n_seats: int, steps: int) -> FarmConfig:
-    return to_config(
-        {"match": {"board": board, "seats": ["random"] * n_seats}, "worker": {"steps": steps}}
-    )
+def shaped(board: str, n_seats: int, steps: int, memory: object) -> FarmConfig:
+    worker = {"steps": steps, "memory": memory}
+    return to_config({"match": {"board": board, "seats": ["random"] * n_seats}, "worker": worker})
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_largest_record_stays_within_its_bound(shape):
     wire = pytest.importorskip("farm.worker.wire")
     config = shaped(*shape)
-    payload = compressed_bound(payload_bytes(config.match.n_cells, shape[1], shape[2]))
+    _, n_seats, steps, memory = shape
+    n_bytes = payload_bytes(config.match.n_cells, n_seats, steps, memory=memory)
+    payload = compressed_bound(n_bytes)
     whole = record_bytes(RECORD_HEADER.itemsize + wire.MAX_HEAD_BYTES + payload)
     assert whole <= record_bound_bytes(config)
 

@@ -8,6 +8,7 @@ from farm.engine.bits import ZERO
 from farm.engine.cells import take_cell
 from farm.engine.maps.official import _clear_ways
 from farm.engine.maps.rows import CITIES, MOUNTAINS, bit_at, flood
+from farm.engine.memory import remember
 from farm.engine.order import is_valid, neighbour
 from farm.engine.state import view
 from farm.jit import kernel
@@ -40,12 +41,18 @@ def valid_actions(games, g, seat, found):
     found[8 * game.n_cells] = True
 
 
+@kernel
+def remember_now(games, g):
+    """Bring the memory of a game up to date, as the end of a tick does."""
+    remember(view(games, g))
+
+
 class Position(KernelPlayer):
     """A board 5 cells wide and high unless said otherwise, on which cells are placed by hand."""
 
-    def __init__(self, generals, *, vector=None, **fields):
+    def __init__(self, generals, *, vector=None, memory=False, **fields):
         board = {"height": 5, "width": 5, **EMPTY_BOARD, "generals": generals, **fields}
-        super().__init__(board, rules.official() if vector is None else vector)
+        super().__init__(board, rules.official() if vector is None else vector, memory=memory)
 
     def place(self, cell, owner, army):
         place(self.games, self.ROW, cell, owner, army)

@@ -47,12 +47,12 @@ class KernelPlayer:
 
     ROW = 1
 
-    def __init__(self, board, vector, *, spare_cells=70, spare_seats=1):
+    def __init__(self, board, vector, *, spare_cells=70, spare_seats=1, memory=False):
         fixed = Board(**{name: board[name] for name in BOARD_FIELDS})
         self.n_cells = fixed.height * fixed.width
         self.n_seats = len(fixed.generals)
         seats = min(self.n_seats + spare_seats, 16)
-        self.games = allocate(3, self.n_cells + spare_cells, seats)
+        self.games = allocate(3, self.n_cells + spare_cells, seats, memory=memory)
         self.queues = allocate_queues(3, seats, 1024)
         self.settings = fixed_settings(fixed, rules=vector)
         reset_game(self.games, self.ROW, np.uint64(0), np.uint64(0), self.settings)

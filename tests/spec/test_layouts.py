@@ -33,8 +33,20 @@ def test_a_frame_is_laid_out_as_documented(height, width, n_seats):
     assert 0 <= dtype.itemsize - (aligned + 7 * n_seats) < 4
 
 
-def test_a_payload_is_frames_and_ten_bytes_a_step():
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (5, 7), (64, 64)])
+def test_a_memory_is_laid_out_as_the_board_of_a_frame(height, width):
+    memory, frame = observation.memory_dtype(height, width), spec.frame_dtype(height, width, 2)
+    assert memory.names == ("army", "tile")
+    for name in memory.names:
+        assert memory.fields[name] == frame.fields[name]
+    assert (
+        memory.itemsize == observation.memory_bytes(height * width) == frame.fields["total_army"][1]
+    )
+
+
+def test_a_payload_is_frames_a_memory_or_none_and_ten_bytes_a_step():
     assert spec.payload_bytes(400, 2, 32) == 33 * spec.frame_bytes(400, 2) + 320
+    assert spec.payload_bytes(35, 2, 32, memory=True) == spec.payload_bytes(35, 2, 32) + 108
 
 
 def test_prefix_and_header_have_the_documented_sizes_and_no_holes():
@@ -65,6 +77,7 @@ def test_the_fingerprint_is_the_same_in_every_process():
         lambda patch: patch.setattr(fingerprint, "SPEC_VERSION", 99),
         lambda patch: patch.setattr(trajectory, "RECORD_HEADER", np.dtype("u8")),
         lambda patch: patch.setattr(observation, "score_offset", lambda n_cells: 4 * n_cells),
+        lambda patch: patch.setattr(observation, "memory_bytes", lambda n_cells: 4 * n_cells),
     ],
 )
 def test_the_fingerprint_changes_with_version_and_layouts(monkeypatch, change):

@@ -28,8 +28,11 @@ SEED = 7
 class Worker:
     """A rollout on a ring of its own, without the process around it."""
 
-    def __init__(self, instance, *, match=MATCH, games=3, steps=16, index=0, control=None):
-        self.config = FarmConfig(match=match, worker=WorkerConfig(games=games, steps=steps))
+    def __init__(
+        self, instance, *, match=MATCH, games=3, steps=16, memory=False, index=0, control=None
+    ):
+        worker = WorkerConfig(games=games, steps=steps, memory=memory)
+        self.config = FarmConfig(match=match, worker=worker)
         self.control = np.zeros(NEXT_GAME_OFFSET + 8, np.uint8) if control is None else control
         self.segment = create_ring(instance, index, 1 << 20)
         plan = make_plan(self.config, SEED)
@@ -169,6 +172,26 @@ def test_the_winner_gets_one_the_loser_minus_one_and_everyone_else_nothing(make_
             loser = min(total, key=total.get)
             assert last[loser].next_obs["alive"][-1].tolist() == [0, 1]
     assert TERMINATED in outcomes
+
+
+def test_a_player_who_dies_while_others_play_on_gets_minus_one_once_and_no_further_step(
+    make_worker,
+):
+    crowd = MatchConfig(board="8x9", seats=("expander",) * 3 + ("random",), max_turns=150, cities=2)
+    n_outlived = 0
+    for trajectories in make_worker(match=crowd, steps=32).play_games(8).values():
+        end = max(t.first_tick + t.n_steps for t in trajectories)
+        for seat in range(crowd.n_seats):
+            mine = sorted((t for t in trajectories if t.seat == seat), key=lambda t: t.first_tick)
+            alive = np.concatenate([t.obs["alive"][:, 0] for t in mine])
+            reward = np.concatenate([t.reward for t in mine])
+            assert alive.all(), "a step was taken by a dead player"
+            assert not reward[:-1].any()
+            died = not mine[-1].next_obs["alive"][-1, 0]
+            assert (reward[-1] == -1) == died
+            assert mine[-1].terminated or not died
+            n_outlived += died and mine[-1].first_tick + mine[-1].n_steps < end
+    assert n_outlived > 3
 
 
 def test_a_full_ring_stops_the_play_and_nothing_is_lost_when_it_goes_on(make_worker):

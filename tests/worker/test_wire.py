@@ -31,8 +31,8 @@ def write_trajectory(
     head: NDArray[np.uint8],
 ) -> tuple[int, int]:
     n_head = wire.write_head(head, fields, name, np.uint64(checksum), payload.shape[0])
-    end = wire.write_entry(out, 0, head, n_head, payload, payload.shape[0])
-    return end, wire.entry_bytes(n_head + payload.shape[0])
+    end = wire.write_entry(out, 0, head, n_head, payload, payload.shape[0], fields)
+    return end, wire.entry_bytes(n_head + payload.shape[0] + wire.tail_bytes(fields))
 
 
 @kernel
@@ -61,14 +61,15 @@ def test_field_numbers_are_those_of_the_proto():
 
 @given(
     values=st.lists(st.one_of(st.just(0), st.integers(0, 2**32 - 1)), min_size=17, max_size=17),
-    flags=st.tuples(st.booleans(), st.booleans()),
+    flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
     name=st.text(max_size=8),
     checksum=st.one_of(st.just(0), st.integers(0, 2**32 - 1)),
     payload=st.binary(min_size=1, max_size=400),
 )
 def test_an_entry_is_byte_for_byte_what_protobuf_serialises(values, flags, name, checksum, payload):
-    fields = np.array([0, *values], np.uint64)
-    fields[wire.TERMINATED], fields[wire.TRUNCATED] = flags
+    fields = np.zeros(wire.N_FIELDS, np.uint64)
+    fields[wire.GAME_ID : wire.CHECKSUM] = values
+    fields[wire.TERMINATED], fields[wire.TRUNCATED], fields[wire.HAS_MEMORY] = flags
     fields[wire.GAME_ID] <<= np.uint64(31)
     message = experience_pb2.Trajectory(policy=name, checksum=checksum, payload=payload)
     for field in message.DESCRIPTOR.fields:
@@ -77,7 +78,7 @@ def test_an_entry_is_byte_for_byte_what_protobuf_serialises(values, flags, name,
             setattr(
                 message,
                 field.name,
-                bool(value) if field.name in {"terminated", "truncated"} else value,
+                bool(value) if field.type == field.TYPE_BOOL else value,
             )
     expected = experience_pb2.ExperienceBatch(trajectories=[message]).SerializeToString()
 
