@@ -19,7 +19,8 @@ from farm.config.check import check
 from farm.config.load import compose
 from farm.engine.batch import Batch
 from farm.engine.reset import settings
-from farm.policies.registry import POLICY_NAMES, policy_info
+from farm.policies.lineup import lineup
+from farm.policies.registry import POLICY_NAMES
 from farm.policies.rollout import play
 from farm.spec.limits import TICKS_PER_TURN
 from farm.spec.observation import frame_bytes
@@ -83,15 +84,15 @@ def measure(case: Case, seconds: float, *, seed: int = 1) -> float:
         cities=cities,
         max_ticks=TICKS_PER_TURN * case.max_turns,
     )
-    codes = np.array([policy_info(name).code for name in case.policies], np.int32)
+    weights = lineup(case.policies)
     games = Batch(case.games, new_game, seed=seed).games
     next_game = np.full(1, case.games, np.uint64)
-    actions = np.zeros(n_seats, np.int32)
+    codes, actions = np.zeros((2, n_seats), np.int32)
     shape = (_TICKS if case.copy_frames else 0, n_seats, frame_bytes(n_cells, n_seats))
     frames = np.zeros(shape, np.uint8)
 
     def turn() -> None:
-        play(games, codes, _TICKS, np.uint64(seed), next_game, new_game, actions, frames)
+        play(games, weights, _TICKS, np.uint64(seed), next_game, new_game, codes, actions, frames)
 
     # Past the openings, in which every game of the batch is at the same, cheap, tick.
     warm_until = time.perf_counter() + seconds / 10

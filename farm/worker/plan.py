@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from farm.config.schema import FarmConfig
 from farm.engine.reset import Settings, settings
-from farm.policies.registry import policy_info
+from farm.policies.lineup import lineup
+from farm.policies.registry import POLICIES
 from farm.spec.limits import TICKS_PER_TURN
 from farm.spec.observation import frame_bytes, score_offset
 from farm.spec.trajectory import (
@@ -34,16 +35,16 @@ class Plan(NamedTuple):
     """Ring bytes one chunk of one game may take: a largest record a seat, and one to skip."""
     height: int
     width: int
-    codes: NDArray[np.int32]
-    """int32[n_seats], the policy of each seat (policies.registry)."""
+    weights: NDArray[np.int32]
+    """int32[n_seats, n_policies], the mix of policies on each seat (policies.lineup)."""
     versions: NDArray[np.uint64]
-    """uint64[n_seats], its version."""
+    """uint64[n_policies], the version of each policy, by its code (policies.registry)."""
     hashes: NDArray[np.uint64]
-    """uint64[n_seats], the hash of its name, for filters."""
+    """uint64[n_policies], the hash of its name, for filters."""
     names: NDArray[np.uint8]
-    """uint8[n_seats, MAX_NAME_BYTES], its name in UTF-8."""
+    """uint8[n_policies, MAX_NAME_BYTES], its name in UTF-8."""
     name_bytes: NDArray[np.int64]
-    """int64[n_seats], bytes of its name."""
+    """int64[n_policies], bytes of its name."""
 
 
 class Scratch(NamedTuple):
@@ -75,6 +76,8 @@ class Scratch(NamedTuple):
     """int64[n_seats], steps of each trajectory; -1 where the seat was out before the chunk."""
     actions: NDArray[np.int32]
     """int32[n_seats], the actions of a tick."""
+    codes: NDArray[np.int32]
+    """int32[n_seats], the policies of the game."""
     head: NDArray[np.uint8]
     """uint8[MAX_HEAD_BYTES]"""
     prefix: NDArray[np.void]
@@ -91,38 +94,37 @@ class Scratch(NamedTuple):
 
 def make_plan(config: FarmConfig, seed: int) -> Plan:
     """The plan of a config that has been checked (config.check)."""
-    policies = [policy_info(name) for name in config.match.seats]
-    names = np.zeros((len(policies), wire.MAX_NAME_BYTES), np.uint8)
-    for seat, policy in enumerate(policies):
+    names = np.zeros((len(POLICIES), wire.MAX_NAME_BYTES), np.uint8)
+    for policy in POLICIES:
         encoded = policy.name.encode()
-        names[seat, : len(encoded)] = np.frombuffer(encoded, np.uint8)
+        names[policy.code, : len(encoded)] = np.frombuffer(encoded, np.uint8)
+    n_seats = config.match.n_seats
     height, width = config.match.size
     return Plan(
         seed=np.uint64(seed),
         settings=settings(
             height,
             width,
-            len(policies),
+            n_seats,
             mountains=config.match.mountains,
             cities=config.match.cities,
             max_ticks=TICKS_PER_TURN * config.match.max_turns,
         ),
         max_steps=config.worker.steps,
-        chunk_bytes=(len(policies) + 1)
-        * max_record_bytes(height * width, len(policies), config.worker.steps),
+        chunk_bytes=(n_seats + 1) * max_record_bytes(height * width, n_seats, config.worker.steps),
         height=height,
         width=width,
-        codes=np.array([policy.code for policy in policies], np.int32),
-        versions=np.array([policy.version for policy in policies], np.uint64),
-        hashes=np.array([policy_hash(policy.name) for policy in policies], np.uint64),
+        weights=lineup(config.match.seats),
+        versions=np.array([policy.version for policy in POLICIES], np.uint64),
+        hashes=np.array([policy_hash(policy.name) for policy in POLICIES], np.uint64),
         names=names,
-        name_bytes=np.array([len(policy.name.encode()) for policy in policies], np.int64),
+        name_bytes=np.array([len(policy.name.encode()) for policy in POLICIES], np.int64),
     )
 
 
 def make_scratch(plan: Plan, *, worker: int, generation: int, config_epoch: int) -> Scratch:
     """Scratch memory for a plan, with the identity of a worker filled in."""
-    n_seats = plan.codes.size
+    n_seats = plan.weights.shape[0]
     n_cells = plan.height * plan.width
     bound = compressed_bound(payload_bytes(n_cells, n_seats, plan.max_steps))
     # Rounded up to whole float32s.
@@ -145,6 +147,7 @@ def make_scratch(plan: Plan, *, worker: int, generation: int, config_epoch: int)
         columns16=columns.view(np.uint16),
         n_steps=np.zeros(n_seats, np.int64),
         actions=np.zeros(n_seats, np.int32),
+        codes=np.zeros(n_seats, np.int32),
         head=np.zeros(wire.MAX_HEAD_BYTES, np.uint8),
         prefix=prefix,
         prefix_bytes=cast("NDArray[np.uint8]", prefix.view(np.uint8)),
