@@ -1,5 +1,7 @@
 """A seat is a policy or a weighted mix of policies; anything else is refused with what would do."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,10 +44,8 @@ def test_a_mix_is_names_with_weights_in_their_order(text, shares):
     ],
 )
 def test_anything_else_is_refused(text, parts):
-    with pytest.raises(ValueError, match="policy|weight|twice") as caught:
+    with pytest.raises(ValueError, match=".*".join(map(re.escape, parts))):
         parse_mix(text, POLICIES)
-    for part in parts:
-        assert part in str(caught.value)
 
 
 @given(st.permutations(POLICIES), st.lists(st.integers(1, MAX_WEIGHT), min_size=3, max_size=3))
