@@ -29,7 +29,7 @@ from farm.policies.notes import (
     ZONE,
     remember,
 )
-from farm.policies.pursue import advance, muster
+from farm.policies.pursue import CITY, NOTHING, advance, muster
 from farm.policies.registry import policy_info
 from farm.policies.settle import OPENING, march, settle
 from farm.policies.sight import FOES, Sight, distance, has, look, move, step
@@ -40,7 +40,10 @@ INFO = policy_info("hunter")
 # Values of `notes[MODE]`.
 _SETTLE: Final = 0
 _GATHER: Final = 1
+"""For a pursuit."""
 _PURSUE: Final = 2
+_GATHER_FOR_CITY: Final = 3
+"""Settling takes the city."""
 
 _HARMLESS: Final = 2
 """An army that takes nothing but free land."""
@@ -80,9 +83,11 @@ def decide(sight: Sight) -> int:
         action = _go_on(sight)
     if action < 0:
         action = settle(sight)
-    if action < 0 and sight.notes[AGE] > OPENING and muster(sight):
-        sight.notes[MODE] = _GATHER
-        action = _go_on(sight)
+    if action < 0 and sight.notes[AGE] > OPENING:
+        purpose = muster(sight)
+        if purpose != NOTHING:
+            sight.notes[MODE] = _GATHER_FOR_CITY if purpose == CITY else _GATHER
+            action = _go_on(sight)
     if action < 0:
         action = march(sight)
     return action if action >= 0 else ACTIONS_PER_CELL * sight.n_cells
@@ -165,10 +170,10 @@ def _go_on(sight: Sight) -> int:
     """The next move of a gathering or a pursuit, or -1 when it is over."""
     notes = sight.notes
     action = -1
-    if notes[MODE] == _GATHER:
+    if notes[MODE] in (_GATHER, _GATHER_FOR_CITY):
         action = _next_order(sight)
         if action < 0:
-            notes[MODE] = _PURSUE
+            notes[MODE] = _PURSUE if notes[MODE] == _GATHER else _SETTLE
     if notes[MODE] == _PURSUE:
         action = advance(sight)
         if action < 0:

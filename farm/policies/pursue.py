@@ -1,8 +1,11 @@
 """Pursuing: how the `hunter` finds an enemy's general and brings an army there (farm.jit).
 
-Where to: the nearest general that it knows; else a cell never seen, deep in what it knows of enemy
-land; else enemy land. A gathering is planned at the own cell nearest to that, and the army gathered
-there takes a shortest path, collecting what it can on the way.
+An army goes to the nearest general that is known; else to a cell never seen, near the middle of
+known enemy land; else to enemy land. A gathering is planned at the own cell nearest to that, and
+what was gathered takes a shortest path, collecting what it can on the way.
+
+Before that, as long as no enemy has been met, an army is gathered for a free city beside own land.
+Later it would be missed elsewhere: the win rate against `expander` fell by 5 % (`win_rates`).
 """
 
 from typing import Final
@@ -23,7 +26,9 @@ from farm.policies.notes import (
 )
 from farm.policies.sight import (
     FIRST_FREE,
+    FOES,
     FRIENDS,
+    TOWNS,
     WASTE,
     Sight,
     beside,
@@ -41,7 +46,12 @@ _GROUND: Final = FIRST_FREE + 1
 _ROOM: Final = FIRST_FREE + 2
 
 _MOVES: Final = 45
-"""Moves of a gathering at most."""
+"""Moves of a gathering at most, for a land of up to three times as many cells; a larger land gives
+a third of its cells."""
+_RICH: Final = 4
+"""A free city is taken if the army that its land does not need is so many times the city's."""
+_CITY_MOVES: Final = (8, 16, 32)
+"""Moves of a gathering before a free city, the first that are enough."""
 _PRICE: Final = 2
 """Quarters of an army that a move of it has to bring."""
 _LEAST_ARMY: Final = 12
@@ -52,18 +62,64 @@ _PUSH: Final = 4
 """Cells beyond the middle of known enemy land, away from home, where a general is looked for."""
 _FAR: Final = 1 << 30
 
+# What `muster` gathers for.
+NOTHING: Final = 0
+CITY: Final = 1
+PURSUIT: Final = 2
+
 
 @inline
-def muster(sight: Sight) -> bool:
-    """Plan a gathering at the own cell nearest to where an army should go; whether it is worth it.
+def muster(sight: Sight) -> int:
+    """Plan a gathering at the own cell nearest to where an army should go.
+
+    Returns:
+        What the army is for: NOTHING, CITY or PURSUIT.
 
     Writes:
         sight.notes: the orders and the head.
     """
     notes = sight.notes
     if notes[AGE] < notes[MUSTER_AT]:
-        return False
+        return NOTHING
     notes[MUSTER_AT] = notes[AGE] + _RETRY_TICKS
+    if not _draw_map(sight, FOE) and _muster_before_city(sight):
+        return CITY
+    return PURSUIT if _muster_for_pursuit(sight) else NOTHING
+
+
+@inline
+def _muster_before_city(sight: Sight) -> bool:
+    """Plan a gathering beside the weakest free city in sight; whether that is enough to take it."""
+    least = (sight.total_army - sight.land) // _RICH + 1
+    city = -1
+    for word in range(sight.n_words):
+        taken = sight.maps[FRIENDS, word] | sight.maps[FOES, word]
+        cities = sight.maps[TOWNS, word] & ~taken
+        if cities:
+            cities &= beside(sight, sight.mine, word)
+        while cities:
+            cell = (word << 6) + lowest(cities)
+            cities &= cities - ONE
+            if int64(sight.army[cell]) < least:
+                least = int64(sight.army[cell])
+                city = cell
+    if city < 0:
+        return False
+    for word in range(sight.n_words):
+        sight.maps[_REACHED, word] = ZERO
+    sight.maps[_REACHED, city >> 6] |= bit_of(city)
+    root = _outpost(sight)
+    army = 0
+    for moves in _CITY_MOVES:
+        if army <= least + 1:
+            army = plan_gathering(sight, root, moves, _PRICE)
+    return army > least + 1
+
+
+@inline
+def _muster_for_pursuit(sight: Sight) -> bool:
+    """Plan a gathering on the way to the goals; whether an army comes of it."""
+    notes = sight.notes
     if not _draw_goals(sight, sight.home):
         return False
     _draw_ground(sight)
@@ -74,7 +130,8 @@ def muster(sight: Sight) -> bool:
             return False
         root = _outpost(sight)
     notes[HEAD] = root
-    return plan_gathering(sight, root, _MOVES, _PRICE) >= _LEAST_ARMY
+    moves = max(_MOVES, sight.land // 3)
+    return plan_gathering(sight, root, moves, _PRICE) >= _LEAST_ARMY
 
 
 @inline

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.engine.bits import ZERO, bit_of, int64, word_ahead, word_behind
-from farm.engine.state import Game
+from farm.engine.state import Game, score_start
 from farm.jit import inline
 from farm.spec.actions import ACTIONS_PER_CELL, DOWN, LEFT, UP
 
@@ -40,6 +40,10 @@ class Sight(NamedTuple):
     n_words: int
     home: int
     """Cell of the seat's general, negative if it has none."""
+    total_army: int
+    """Own army, from the scoreboard."""
+    land: int
+    """Own cells, from the scoreboard."""
     army: NDArray[np.uint16]
     """uint16[n]: armies in sight by cell, from the frame; read."""
     tile: NDArray[np.uint8]
@@ -82,12 +86,15 @@ def look(game: Game, seat: int) -> Sight:
         for word in range(game.n_words):
             maps[row, word] |= cells[word] & seen[word]
     n_cells = game.n_cells
+    scores = score_start(game)
     return Sight(
         game.height,
         game.width,
         n_cells,
         game.n_words,
         int64(game.general[seat]),
+        int64(game.frames32[seat, scores >> 2]),
+        int64(game.frames16[seat, (scores >> 1) + 2 * game.n_seats]),
         game.frames16[seat],
         game.frames[seat, 2 * n_cells : 3 * n_cells],
         game.mine[seat],
