@@ -32,7 +32,8 @@ from farm.config.load import compose
 from farm.engine.batch import Batch, reset_games
 from farm.engine.rules import of_names
 from farm.engine.settings import HEIGHT, WIDTH, Settings, named_settings
-from farm.policies.registry import POLICY_NAMES, policy_info
+from farm.policies.lineup import draw_lineup, lineup
+from farm.policies.registry import POLICY_NAMES
 from farm.policies.rollout import play, play_out
 from farm.spec.boards import Board
 from farm.spec.limits import TICKS_PER_TURN
@@ -113,15 +114,15 @@ def measure(case: Case, seconds: float, *, seed: int = 1) -> float:
     n_seats = len(case.policies)
     new_game = new_game_of(case)
     n_cells = int(new_game.numbers[HEIGHT]) * int(new_game.numbers[WIDTH])
-    codes = codes_of(case)
+    weights = lineup(case.policies)
     games = Batch(case.games, new_game, seed=seed, memory=case.memory).games
     next_game = np.full(1, case.games, np.uint64)
-    actions = np.zeros(n_seats, np.int32)
+    codes, actions = np.zeros((2, n_seats), np.int32)
     shape = (_TICKS if case.copy_frames else 0, n_seats, frame_bytes(n_cells, n_seats))
     frames = np.zeros(shape, np.uint8)
 
     def turn() -> None:
-        play(games, codes, _TICKS, np.uint64(seed), next_game, new_game, actions, frames)
+        play(games, weights, _TICKS, np.uint64(seed), next_game, new_game, codes, actions, frames)
 
     # Past the openings, in which every game of the batch is at the same, cheap, tick.
     warm_until = time.perf_counter() + seconds / 10
@@ -153,7 +154,7 @@ def oracle_steps_per_s() -> int | None:
 
 def reset_share(case: Case, *, seed: int = 1) -> float:
     """Time to set games up, by the time to set them up and play them: medians over rounds."""
-    new_game, codes = new_game_of(case), codes_of(case)
+    new_game, codes = new_game_of(case), first_lineup(case, seed=seed)
     batch = Batch(_WHOLE_GAMES, new_game, seed=seed)
     actions = np.zeros(len(codes), np.int32)
     numbers = np.arange(_WHOLE_GAMES, dtype=np.uint64)
@@ -213,9 +214,11 @@ def new_game_of(case: Case) -> Settings:
     )
 
 
-def codes_of(case: Case) -> NDArray[np.int32]:
-    """int32[n_seats], policy codes of its seats."""
-    return np.array([policy_info(name).code for name in case.policies], np.int32)
+def first_lineup(case: Case, *, seed: int) -> NDArray[np.int32]:
+    """int32[n_seats], policy codes of its first game."""
+    codes = np.zeros(len(case.policies), np.int32)
+    draw_lineup(lineup(case.policies), np.uint64(seed), np.uint64(0), codes)
+    return codes
 
 
 def _reset_cases(main: Case) -> dict[str, Case]:

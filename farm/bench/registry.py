@@ -27,6 +27,10 @@ BENCHES: Final = {
         "farm.bench.envs",
         "steps a second of the Gymnasium vector environment",
     ),
+    "win_rates": BenchInfo(
+        "farm.bench.win_rates",
+        "duels between every two policies, with intervals; worker.games of each pair",
+    ),
     "ring_1p1c": BenchInfo(
         "farm.bench.ring",
         "records a second through one ring between two processes",

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.bench.engine import Case, codes_of, configured, new_game_of
+from farm.bench.engine import Case, configured, new_game_of
 from farm.engine.batch import Batch, reset_games
 from farm.engine.reset import reset_game
 from farm.engine.settings import HEIGHT, WIDTH, Settings
@@ -30,6 +30,7 @@ from farm.engine.state import OUTCOME, PLAYING, Games, view
 from farm.engine.step import step_game
 from farm.jit import kernel
 from farm.policies.dispatch import choose
+from farm.policies.lineup import draw_lineup, lineup
 from farm.policies.rollout import play
 from farm.shm.memcpy import copy_bytes
 from farm.spec.observation import frame_bytes
@@ -114,7 +115,8 @@ class _Runs:
         self.copied_bytes = n_seats * size
         self._games = case.games
         self._new_game = new_game
-        self._codes = codes_of(case)
+        self._weights = lineup(case.policies)
+        self._codes = np.zeros(n_seats, np.int32)
         self._actions = np.zeros(n_seats, np.int32)
         self._frames = np.zeros((_TICKS, n_seats, size), np.uint8)
         self._recorded = np.zeros((_BLOCKS, case.games, _TICKS, n_seats), np.int32)
@@ -127,7 +129,12 @@ class _Runs:
             "bare": self._time(self._play(self._frames[:0])),
             "recording": self._time(
                 lambda block, batch, next_game: record(
-                    batch.games, self._codes, self._recorded[block], next_game, batch.settings
+                    batch.games,
+                    self._weights,
+                    self._codes,
+                    self._recorded[block],
+                    next_game,
+                    batch.settings,
                 )
             ),
             "repeated": self._time(
@@ -155,7 +162,17 @@ class _Runs:
     def _play(self, frames: NDArray[np.uint8]) -> "_Block":
         def play_block(_block: int, batch: Batch, next_game: NDArray[np.uint64]) -> None:
             games, new = batch.games, batch.settings
-            play(games, self._codes, _TICKS, _SEED, next_game, new, self._actions, frames)
+            play(
+                games,
+                self._weights,
+                _TICKS,
+                _SEED,
+                next_game,
+                new,
+                self._codes,
+                self._actions,
+                frames,
+            )
 
         return play_block
 
@@ -177,6 +194,7 @@ _Block = Callable[[int, Batch, NDArray[np.uint64]], None]
 @kernel
 def record(
     games: Games,
+    weights: NDArray[np.int32],
     codes: NDArray[np.int32],
     recorded: NDArray[np.int32],
     next_game: NDArray[np.uint64],
@@ -186,16 +204,18 @@ def record(
 
     Args:
         games: the batch.
-        codes: int32[n_seats], policy of each seat, read.
+        weights: int32[n_seats, n_policies], the mix of policies on each seat, read.
+        codes: int32[n_seats], room for the policies of a game.
         recorded: int32[n_games, n_ticks, n_seats].
         next_game: uint64[1], number of the next new game, read and written.
         settings: of new games.
 
     Writes:
-        games, recorded, next_game.
+        games, codes, recorded, next_game.
     """
     for g in range(recorded.shape[0]):
         game = view(games, g)
+        draw_lineup(weights, _SEED, games.game_number[g], codes)
         for tick in range(recorded.shape[1]):
             for seat in range(game.n_seats):
                 recorded[g, tick, seat] = choose(codes[seat], game, seat)[0]
@@ -203,6 +223,7 @@ def record(
             if game.status[OUTCOME] != PLAYING:
                 reset_game(games, g, _SEED, next_game[0], settings)
                 next_game[0] += np.uint64(1)
+                draw_lineup(weights, _SEED, games.game_number[g], codes)
 
 
 @kernel

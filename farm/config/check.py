@@ -3,7 +3,7 @@
 Rules, in the order in which they are checked:
 
     match.board               both sides from 4 to 64 cells
-    match.seats               2 to 16, each a policy that exists
+    match.seats               2 to 16, each a policy that exists or a mix of such (mix.py)
     match.teams               a number for each seat, and two different ones
     match.map_file            with match.map=fixed a board with a general for each seat, else null
     match.board               at least `CELLS_PER_SEAT` cells a seat (uniform and toy maps)
@@ -23,13 +23,13 @@ Rules, in the order in which they are checked:
 from collections.abc import Collection, Iterator
 
 from farm.config.board import largest_board, read_map
-from farm.config.fields import closest
 from farm.config.memory import (
     RINGS_PER_CHUNK,
     next_power_of_two,
     record_bound_bytes,
     ring_bound_bytes,
 )
+from farm.config.mix import parse_mix
 from farm.config.patterns import MAX_PORT
 from farm.config.schema import FarmConfig, MatchConfig
 from farm.errors import ConfigError
@@ -89,15 +89,11 @@ def _seats(config: FarmConfig, policies: Collection[str]) -> Iterator[ConfigErro
         yield ConfigError(
             "match.seats", f"got {n_seats}; a game has {MIN_SEATS} to {MAX_SEATS} seats"
         )
-    known = sorted(policies)
-    for seat, name in enumerate(config.match.seats):
-        if name not in policies:
-            near = closest(name, known)
-            hint = f"did you mean {near}? " if near else ""
-            yield ConfigError(
-                "match.seats",
-                f"no policy {name!r} for seat {seat}; {hint}there are {', '.join(known)}",
-            )
+    for seat, mix in enumerate(config.match.seats):
+        try:
+            parse_mix(mix, policies)
+        except ValueError as error:
+            yield ConfigError("match.seats", f"seat {seat}: {error}")
 
 
 def _teams(match: MatchConfig) -> Iterator[ConfigError]:

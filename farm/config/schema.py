@@ -40,7 +40,8 @@ class MatchConfig(Struct, frozen=True, forbid_unknown_fields=True):
     board: Annotated[str, Meta(pattern=r"^\d{1,2}x\d{1,2}$"), reload("live")] = "20x20"
     """Height x width in cells, 4x4 to 64x64, of uniform and toy maps."""
     seats: Annotated[tuple[str, ...], reload("live")] = ("expander", "random")
-    """A policy for each seat: 2 to 16 of them."""
+    """For each of 2 to 16 seats a policy, or a mix that is drawn anew for every game, such as
+    `hunter:2|expander:1`."""
     max_turns: Annotated[Positive, Meta(le=25_000), reload("live")] = 500
     """Turns (two ticks each) after which a game is truncated."""
     mountains: Annotated[float, Meta(ge=0.0, le=0.35), reload("live")] = 0.2

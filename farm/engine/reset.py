@@ -139,6 +139,8 @@ def _clear_players(game: Game) -> None:
     game.last_move[:] = NEVER
     game.killer[:] = NOBODY
     game.died_at[:] = NEVER
+    game.notes[:] = 0
+    game.note_maps[:] = ZERO
 
 
 @inline

@@ -7,7 +7,7 @@ plays it (farm.jit).
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.engine.bits import int64
+from farm.engine.bits import ONE, int64
 from farm.jit import inline
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -74,4 +74,22 @@ def below(state: NDArray[np.uint64], i: int, n: int) -> int:
         rejected = ((_LOW_32 - bound) + np.uint64(1)) % bound
         while product & _LOW_32 < rejected:
             product = (draw(state, i) >> _S32) * bound
+    return int64(product >> _S32)
+
+
+@inline
+def pick(key: np.uint64, n: int) -> int:
+    """A number in 0..n-1 from a stream that nothing else is drawn from, as uniform as `below`.
+
+    Args:
+        key: start of the stream.
+        n: 1 to 2**32 - 1.
+    """
+    bound = np.uint64(n)
+    rejected = ((_LOW_32 - bound) + ONE) % bound
+    key += _GOLDEN
+    product = (mix(key) >> _S32) * bound
+    while product & _LOW_32 < rejected:
+        key += _GOLDEN
+        product = (mix(key) >> _S32) * bound
     return int64(product >> _S32)

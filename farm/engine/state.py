@@ -58,8 +58,13 @@ NEVER: Final = -1
 """A tick that has not come, or a general that is no more."""
 
 SCRATCH_ROWS: Final = 8
-SCRATCH_BITMAPS: Final = 6
+SCRATCH_BITMAPS: Final = 10
 SCRATCH_ROW_SETS: Final = 5
+SCRATCH_LISTS: Final = 4
+
+N_NOTES: Final = 88
+N_NOTE_MAPS: Final = 9
+"""Room for the notes of the policy that needs the most (policies/notes.py)."""
 
 
 class Games(NamedTuple):
@@ -145,12 +150,19 @@ class Games(NamedTuple):
     """uint16[G, S, B / 2]: the same memory."""
     frames32: NDArray[np.uint32]
     """uint32[G, S, B / 4]: the same memory."""
+    notes: NDArray[np.int32]
+    """int32[G, S, N_NOTES]: what the seat's policy keeps between ticks. The engine only clears it;
+    the policy alone writes it, from what the seat observed and nothing else."""
+    note_maps: NDArray[np.uint64]
+    """uint64[G, S, N_NOTE_MAPS, W]: likewise, sets of cells."""
     scratch: NDArray[np.int64]
     """int64[SCRATCH_ROWS, MAX_SEATS]: the moves of the tick in the making; of no game."""
     scratch_maps: NDArray[np.uint64]
     """uint64[SCRATCH_BITMAPS, W]: bitmaps in the making; of no game."""
     scratch_rows: NDArray[np.uint64]
     """uint64[SCRATCH_ROW_SETS, MAX_SIDE]: a map in the making (maps/rows.py); of no game."""
+    scratch_lists: NDArray[np.int32]
+    """int32[SCRATCH_LISTS, C]: lists of cells in the making; of no game."""
 
 
 class Game(NamedTuple):
@@ -200,8 +212,11 @@ class Game(NamedTuple):
     frames: NDArray[np.uint8]
     frames16: NDArray[np.uint16]
     frames32: NDArray[np.uint32]
+    notes: NDArray[np.int32]
+    note_maps: NDArray[np.uint64]
     scratch: NDArray[np.int64]
     scratch_maps: NDArray[np.uint64]
+    scratch_lists: NDArray[np.int32]
 
 
 def allocate(n_games: int, n_cells: int, n_seats: int, *, memory: bool = False) -> Games:
@@ -264,9 +279,12 @@ def allocate(n_games: int, n_cells: int, n_seats: int, *, memory: bool = False) 
         frames=frames,
         frames16=frames.view(np.uint16),
         frames32=frames.view(np.uint32),
+        notes=np.zeros((*per_seat, N_NOTES), np.int32),
+        note_maps=np.zeros((*per_seat, N_NOTE_MAPS, words), np.uint64),
         scratch=np.zeros((SCRATCH_ROWS, MAX_SEATS), np.int64),
         scratch_maps=np.zeros((SCRATCH_BITMAPS, words), np.uint64),
         scratch_rows=np.zeros((SCRATCH_ROW_SETS, MAX_SIDE), np.uint64),
+        scratch_lists=np.zeros((SCRATCH_LISTS, n_cells), np.int32),
     )
 
 
@@ -317,8 +335,11 @@ def view(games: Games, g: int) -> Game:
         games.frames[g],
         games.frames16[g],
         games.frames32[g],
+        games.notes[g],
+        games.note_maps[g],
         games.scratch,
         games.scratch_maps,
+        games.scratch_lists,
     )
 
 

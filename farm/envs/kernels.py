@@ -28,6 +28,7 @@ from farm.engine.state import (
 from farm.engine.step import step_game
 from farm.jit import inline, kernel
 from farm.policies.dispatch import choose
+from farm.policies.lineup import draw_lineup
 from farm.spec.actions import ACTIONS_PER_CELL, N_DIRECTIONS
 
 _BOTH = np.uint64(0x0101)
@@ -35,12 +36,15 @@ _BOTH = np.uint64(0x0101)
 
 
 class Seating(NamedTuple):
-    """Who plays which seat; read, but for the room."""
+    """Who plays which seat."""
 
+    weights: NDArray[np.int32]
+    """int32[S, n_policies], the mix of policies on each seat (policies.lineup); of an agent, none;
+    read."""
     codes: NDArray[np.int32]
-    """int32[S], policy of each seat; of an agent, none."""
+    """int32[G, S], the policies of each row's game; written when it is set up."""
     agents: NDArray[np.int32]
-    """int32[A], seats of the agents, ascending."""
+    """int32[A], seats of the agents, ascending; read."""
     actions: NDArray[np.int32]
     """int32[S], room for the actions of a tick."""
 
@@ -73,18 +77,20 @@ class Results(NamedTuple):
 
 
 @kernel
-def mask_agents(games: Games, seating: Seating, results: Results) -> None:
-    """Write the masks of every agent in games that were just set up.
+def seat_agents(games: Games, seating: Seating, seed: np.uint64, results: Results) -> None:
+    """Draw the policies of games that were just set up, and write the masks of every agent.
 
     Args:
         games: the batch, read.
         seating: who plays which seat.
+        seed: of the games.
         results: of which the masks are written.
 
     Writes:
-        results.mask.
+        seating.codes, results.mask.
     """
     for g in range(games.height.size):
+        draw_lineup(seating.weights, seed, games.game_number[g], seating.codes[g])
         game = view(games, g)
         for agent in range(seating.agents.size):
             _write_mask(game, int64(seating.agents[agent]), results.mask[g, agent])
@@ -121,12 +127,12 @@ def step_agents(
         Games that ended in this step.
 
     Writes:
-        games, numbers, results.
+        games, numbers, seating, results.
     """
     n_ended = 0
     for g in range(numbers.size):
         game = view(games, g)
-        _act(game, seating, chosen[g])
+        _act(game, g, seating, chosen[g])
         for agent in range(seating.agents.size):
             results.alive[g, agent] = game.alive[seating.agents[agent]] != 0
         step_game(game, seating.actions)
@@ -138,13 +144,14 @@ def step_agents(
             numbers[g] += np.uint64(numbers.size)
             reset_game(games, g, seed, numbers[g], settings)
             game = view(games, g)
+            draw_lineup(seating.weights, seed, numbers[g], seating.codes[g])
         for agent in range(seating.agents.size):
             _write_mask(game, int64(seating.agents[agent]), results.mask[g, agent])
     return n_ended
 
 
 @inline
-def _act(game: Game, seating: Seating, chosen: NDArray[np.int64]) -> None:
+def _act(game: Game, g: int, seating: Seating, chosen: NDArray[np.int64]) -> None:
     """Put together the actions of a tick; whoever is dead passes."""
     passing = ACTIONS_PER_CELL * game.n_cells
     agent = 0
@@ -155,7 +162,7 @@ def _act(game: Game, seating: Seating, chosen: NDArray[np.int64]) -> None:
                 action = int64(chosen[agent])
             agent += 1
         elif game.alive[seat]:
-            action = choose(seating.codes[seat], game, seat)[0]
+            action = choose(seating.codes[g, seat], game, seat)[0]
         seating.actions[seat] = action
 
 

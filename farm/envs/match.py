@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 
 from farm.engine.rules import checked, variant
 from farm.engine.settings import Settings, named_settings
-from farm.policies.registry import POLICY_NAMES, policy_info
+from farm.policies.lineup import lineup
 from farm.spec.boards import Board, max_board
 from farm.spec.limits import TICKS_PER_TURN
 
 AGENT: Final = "agent"
 """In `Match.seats`, a seat that the environment's user plays."""
-AGENT_CODE: Final = -1
-"""Its code, beside the codes of the policies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +22,8 @@ class Match:
     """Settings of the games; the names are those of the farm's `match` config."""
 
     seats: tuple[str, ...] = (AGENT, "expander")
-    """For each of 2 to 16 seats `agent`, or the policy that plays it; one agent or more."""
+    """For each of 2 to 16 seats `agent`, or the policy that plays it, or a mix of policies that is
+    drawn anew for every game, such as `hunter:2|expander:1`; one agent or more."""
     map: str = "uniform"
     """`uniform`, `official`, `toy`, or `fixed` for the board `given`. An official map lies in the
     upper left of the largest board there is for the seats and teams, mountains around it, as the
@@ -72,20 +71,18 @@ class Match:
         height, width = self.size
         return height * width
 
-    def codes(self) -> NDArray[np.int32]:
-        """Policy code of each seat, AGENT_CODE for the user's: int32[n_seats].
+    def weights(self) -> NDArray[np.int32]:
+        """The mix of policies on each seat (policies.lineup): int32[n_seats, n_policies].
 
         Raises:
-            ValueError: no seat is the user's, or a name is neither `agent` nor a policy's.
+            ValueError: no seat is the user's, or one is neither that nor a policy or mix.
         """
-        for name in self.seats:
-            if name != AGENT and name not in POLICY_NAMES:
-                known = ", ".join((AGENT, *POLICY_NAMES))
-                raise ValueError(f"seats: no policy {name!r}; there are {known}")
         if not self.agents:
             raise ValueError(f"seats {self.seats}: none is {AGENT!r}; name the seats that you play")
-        codes = [AGENT_CODE if name == AGENT else policy_info(name).code for name in self.seats]
-        return np.array(codes, np.int32)
+        try:
+            return lineup([None if name == AGENT else name for name in self.seats])
+        except ValueError as error:
+            raise ValueError(f"seats: {error}; or {AGENT!r}, which you play") from error
 
     def settings(self) -> Settings:
         """The engine's settings of such a game.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from farm.engine.batch import reset_games
 from farm.engine.state import TICK, allocate
-from farm.envs.kernels import Results, Seating, mask_agents, step_agents
+from farm.envs.kernels import Results, Seating, seat_agents, step_agents
 from farm.envs.match import Match
 from farm.spec.actions import n_actions
 from farm.spec.observation import frame_bytes, frame_dtype
@@ -54,7 +54,10 @@ class SeatBatch:
         self._autoreset = int(autoreset)
         n_seats, n_agents = len(match.seats), len(match.agents)
         self._seating = Seating(
-            match.codes(), np.array(match.agents, np.int32), np.zeros(n_seats, np.int32)
+            weights=match.weights(),
+            codes=np.zeros((n_games, n_seats), np.int32),
+            agents=np.array(match.agents, np.int32),
+            actions=np.zeros(n_seats, np.int32),
         )
         self._games = allocate(n_games, match.n_cells, n_seats, memory=match.memory)
         self._first_numbers = np.arange(n_games, dtype=np.uint64)
@@ -99,7 +102,7 @@ class SeatBatch:
         self.results.alive[:] = True
         self.results.ended[:] = False
         reset_games(self._games, self._seed, self._numbers, self._settings)
-        mask_agents(self._games, self._seating, self.results)
+        seat_agents(self._games, self._seating, self._seed, self.results)
 
     def step(self, actions: NDArray[np.int64]) -> int:
         """Play a tick of every game.

@@ -4,8 +4,8 @@ from typing import Final, Protocol
 
 from farm.engine.state import Game
 from farm.jit import inline
-from farm.policies import expander, random
-from farm.policies.registry import EXPANDER, RANDOM, PolicyInfo
+from farm.policies import expander, hunter, random
+from farm.policies.registry import EXPANDER, HUNTER, RANDOM, PolicyInfo
 from farm.spec.actions import ACTIONS_PER_CELL
 
 
@@ -31,7 +31,7 @@ class Policy(Protocol):
         ...
 
 
-POLICIES: Final[tuple[Policy, ...]] = (random, expander)
+POLICIES: Final[tuple[Policy, ...]] = (random, expander, hunter)
 """In the order of the registry. `choose` names each: kernels can't call through a table."""
 
 
@@ -54,4 +54,6 @@ def choose(code: int, game: Game, seat: int) -> tuple[int, float]:
         return random.act(game, seat)
     if code == EXPANDER:
         return expander.act(game, seat)
+    if code == HUNTER:
+        return hunter.act(game, seat)
     return ACTIONS_PER_CELL * game.n_cells, 0.0

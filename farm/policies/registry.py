@@ -17,10 +17,12 @@ class PolicyInfo(NamedTuple):
 
 RANDOM: Final = 0
 EXPANDER: Final = 1
+HUNTER: Final = 2
 
 POLICIES: Final = (
     PolicyInfo("random", 1, RANDOM, "uniform over legal actions; passes only when it must"),
     PolicyInfo("expander", 1, EXPANDER, "takes land and cities greedily, attacks what it sees"),
+    PolicyInfo("hunter", 1, HUNTER, "scouts, gathers its army, goes for generals, guards its own"),
 )
 
 POLICY_NAMES: Final = tuple(policy.name for policy in POLICIES)

@@ -9,16 +9,18 @@ from farm.engine.state import OUTCOME, PLAYING, Games, game_frame_bytes, view
 from farm.engine.step import step_game
 from farm.jit import kernel
 from farm.policies.dispatch import choose
+from farm.policies.lineup import draw_lineup
 
 
 @kernel
 def play(
     games: Games,
-    codes: NDArray[np.int32],
+    weights: NDArray[np.int32],
     n_ticks: int,
     seed: np.uint64,
     next_game: NDArray[np.uint64],
     settings: Settings,
+    codes: NDArray[np.int32],
     actions: NDArray[np.int32],
     frames_out: NDArray[np.uint8],
 ) -> int:
@@ -26,11 +28,12 @@ def play(
 
     Args:
         games: the batch.
-        codes: int32[n_seats], policy of each seat, read.
+        weights: int32[n_seats, n_policies], the mix of policies on each seat (lineup.py), read.
         n_ticks: ticks to play of each row.
-        seed: seed of new games.
+        seed: of the games.
         next_game: uint64[1], number of the next new game, read and written.
         settings: of new games.
+        codes: int32[n_seats], room for the policies of a game.
         actions: int32[n_seats], room for the actions of a tick.
         frames_out: uint8[n_ticks, n_seats, frame bytes], where frames are copied after each tick;
             with no ticks (length 0), none are.
@@ -39,12 +42,13 @@ def play(
         Games that ended.
 
     Writes:
-        games, next_game, actions, frames_out.
+        games, next_game, codes, actions, frames_out.
     """
     finished = 0
     for g in range(games.height.size):
         game = view(games, g)
         size = game_frame_bytes(game)
+        draw_lineup(weights, seed, games.game_number[g], codes)
         for tick in range(n_ticks):
             for seat in range(game.n_seats):
                 actions[seat] = choose(codes[seat], game, seat)[0]
@@ -57,6 +61,7 @@ def play(
                 finished += 1
                 reset_game(games, g, seed, next_game[0], settings)
                 next_game[0] += np.uint64(1)
+                draw_lineup(weights, seed, games.game_number[g], codes)
                 game = view(games, g)
                 size = game_frame_bytes(game)
     return finished

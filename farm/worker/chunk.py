@@ -49,6 +49,11 @@ _ZERO: Final = np.uint64(0)
 def play_chunk(game: Game, plan: Plan, scratch: Scratch) -> int:
     """Play until T ticks are over or the game is, with a trajectory for each living seat.
 
+    Args:
+        game: the game.
+        plan: settings, read.
+        scratch: in which the game's policies have been drawn.
+
     Returns:
         Ticks played.
 
@@ -61,7 +66,7 @@ def play_chunk(game: Game, plan: Plan, scratch: Scratch) -> int:
     while n_ticks < plan.max_steps and game.status[OUTCOME] == PLAYING:
         for seat in range(game.n_seats):
             if game.alive[seat]:
-                action, log_prob = choose(plan.codes[seat], game, seat)
+                action, log_prob = choose(scratch.codes[seat], game, seat)
                 scratch.actions[seat] = action
                 scratch.action[seat, n_ticks] = action
                 scratch.log_prob[seat, n_ticks] = log_prob
@@ -167,7 +172,7 @@ def write_chunk(
         fields[wire.N_STEPS] = n_steps
         fields[wire.TERMINATED] = over
         fields[wire.TRUNCATED] = game.status[OUTCOME] == TRUNCATED and not over
-        fields[wire.POLICY_VERSION] = plan.versions[seat]
+        fields[wire.POLICY_VERSION] = plan.versions[scratch.codes[seat]]
         fields[wire.SEQUENCE] = next_sequence(cursor)
         if not _write_record(seat, n_steps, game_frame_bytes(game), ring, cursor, plan, scratch):
             return NO_ROOM
@@ -192,13 +197,14 @@ def _write_record(
     wire.fill_prefix(scratch.prefix, scratch.fields)
     checksum = wire.crc32(scratch.tables, scratch.prefix_bytes, _PREFIX_BYTES, _ZERO)
     checksum = wire.crc32(scratch.tables, out, n_payload, checksum)
-    name = plan.names[seat, : plan.name_bytes[seat]]
+    code = scratch.codes[seat]
+    name = plan.names[code, : plan.name_bytes[code]]
     n_head = wire.write_head(scratch.head, scratch.fields, name, checksum, n_payload)
     n_message = n_head + n_payload + wire.tail_bytes(scratch.fields)
     at = try_claim(ring, cursor, _HEADER_BYTES + wire.entry_bytes(n_message))
     if at < 0:
         return False
-    wire.fill_header(scratch.header, scratch.fields, plan.hashes[seat], scratch.reward[seat])
+    wire.fill_header(scratch.header, scratch.fields, plan.hashes[code], scratch.reward[seat])
     copy_bytes(ring, at, scratch.header_bytes, 0, _HEADER_BYTES)
     fields = scratch.fields
     wire.write_entry(ring, at + _HEADER_BYTES, scratch.head, n_head, out, n_payload, fields)

@@ -10,7 +10,8 @@ from farm.config.board import read_map
 from farm.config.schema import FarmConfig, MatchConfig, RulesConfig
 from farm.engine.rules import of_names
 from farm.engine.settings import HEIGHT, WIDTH, Settings, named_settings
-from farm.policies.registry import policy_info
+from farm.policies.lineup import lineup
+from farm.policies.registry import POLICIES
 from farm.spec.limits import TICKS_PER_TURN
 from farm.spec.observation import frame_bytes, memory_bytes, score_offset
 from farm.spec.trajectory import (
@@ -40,16 +41,16 @@ class Plan(NamedTuple):
     height: int
     width: int
     """Of the largest board, as above."""
-    codes: NDArray[np.int32]
-    """int32[n_seats], the policy of each seat (policies.registry)."""
+    weights: NDArray[np.int32]
+    """int32[n_seats, n_policies], the mix of policies on each seat (policies.lineup)."""
     versions: NDArray[np.uint64]
-    """uint64[n_seats], its version."""
+    """uint64[n_policies], the version of each policy, by its code (policies.registry)."""
     hashes: NDArray[np.uint64]
-    """uint64[n_seats], the hash of its name, for filters."""
+    """uint64[n_policies], the hash of its name, for filters."""
     names: NDArray[np.uint8]
-    """uint8[n_seats, MAX_NAME_BYTES], its name in UTF-8."""
+    """uint8[n_policies, MAX_NAME_BYTES], its name in UTF-8."""
     name_bytes: NDArray[np.int64]
-    """int64[n_seats], bytes of its name."""
+    """int64[n_policies], bytes of its name."""
 
 
 class Scratch(NamedTuple):
@@ -85,6 +86,8 @@ class Scratch(NamedTuple):
     """int64[n_seats], steps of each trajectory; -1 where the seat was out before the chunk."""
     actions: NDArray[np.int32]
     """int32[n_seats], the actions of a tick."""
+    codes: NDArray[np.int32]
+    """int32[n_seats], the policies of the game."""
     head: NDArray[np.uint8]
     """uint8[MAX_HEAD_BYTES]"""
     prefix: NDArray[np.void]
@@ -101,29 +104,26 @@ class Scratch(NamedTuple):
 
 def make_plan(config: FarmConfig, seed: int) -> Plan:
     """The plan of a config that has been checked (config.check)."""
-    policies = [policy_info(name) for name in config.match.seats]
-    names = np.zeros((len(policies), wire.MAX_NAME_BYTES), np.uint8)
-    for seat, policy in enumerate(policies):
+    names = np.zeros((len(POLICIES), wire.MAX_NAME_BYTES), np.uint8)
+    for policy in POLICIES:
         encoded = policy.name.encode()
-        names[seat, : len(encoded)] = np.frombuffer(encoded, np.uint8)
+        names[policy.code, : len(encoded)] = np.frombuffer(encoded, np.uint8)
     game_settings = match_settings(config.match, config.rules)
     height, width = int(game_settings.numbers[HEIGHT]), int(game_settings.numbers[WIDTH])
+    n_seats, steps, memory = config.match.n_seats, config.worker.steps, config.worker.memory
     return Plan(
         seed=np.uint64(seed),
         settings=game_settings,
-        max_steps=config.worker.steps,
-        memory=config.worker.memory,
-        chunk_bytes=(len(policies) + 1)
-        * max_record_bytes(
-            height * width, len(policies), config.worker.steps, memory=config.worker.memory
-        ),
+        max_steps=steps,
+        memory=memory,
+        chunk_bytes=(n_seats + 1) * max_record_bytes(height * width, n_seats, steps, memory=memory),
         height=height,
         width=width,
-        codes=np.array([policy.code for policy in policies], np.int32),
-        versions=np.array([policy.version for policy in policies], np.uint64),
-        hashes=np.array([policy_hash(policy.name) for policy in policies], np.uint64),
+        weights=lineup(config.match.seats),
+        versions=np.array([policy.version for policy in POLICIES], np.uint64),
+        hashes=np.array([policy_hash(policy.name) for policy in POLICIES], np.uint64),
         names=names,
-        name_bytes=np.array([len(policy.name.encode()) for policy in policies], np.int64),
+        name_bytes=np.array([len(policy.name.encode()) for policy in POLICIES], np.int64),
     )
 
 
@@ -149,7 +149,7 @@ def match_settings(match: MatchConfig, rules: RulesConfig) -> Settings:
 
 def make_scratch(plan: Plan, *, worker: int, generation: int, config_epoch: int) -> Scratch:
     """Scratch memory for a plan, with the identity of a worker filled in."""
-    n_seats = plan.codes.size
+    n_seats = plan.weights.shape[0]
     n_cells = plan.height * plan.width
     payload = payload_bytes(n_cells, n_seats, plan.max_steps, memory=plan.memory)
     memory = np.zeros((n_seats, plan.memory * memory_bytes(n_cells)), np.uint8)
@@ -175,6 +175,7 @@ def make_scratch(plan: Plan, *, worker: int, generation: int, config_epoch: int)
         columns16=columns.view(np.uint16),
         n_steps=np.zeros(n_seats, np.int64),
         actions=np.zeros(n_seats, np.int32),
+        codes=np.zeros(n_seats, np.int32),
         head=np.zeros(wire.MAX_HEAD_BYTES, np.uint8),
         prefix=prefix,
         prefix_bytes=cast("NDArray[np.uint8]", prefix.view(np.uint8)),

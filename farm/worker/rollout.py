@@ -10,6 +10,7 @@ from farm.engine.reset import reset_game
 from farm.engine.state import OUTCOME, PLAYING, Games, allocate, view
 from farm.errors import CorruptDataError
 from farm.jit import kernel
+from farm.policies.lineup import draw_lineup
 from farm.shm.atomics import fetch_add
 from farm.shm.control import NEXT_GAME_OFFSET
 from farm.shm.ring import RingProducer, free_bytes, next_sequence, publish
@@ -76,6 +77,7 @@ def play_batch(
             reset_game(games, g, plan.seed, number, plan.settings)
             counts[GAMES_STARTED] += 1
         game = view(games, g)
+        draw_lineup(plan.weights, plan.seed, games.game_number[g], scratch.codes)
         n_ticks = play_chunk(game, plan, scratch)
         sequence = next_sequence(cursor)
         written = write_chunk(
@@ -98,7 +100,7 @@ def play_batch(
 def allocate_games(plan: Plan, n_games: int) -> Games:
     """Room for `n_games` games of the plan; each is set up when its first chunk is played."""
     n_cells = plan.height * plan.width
-    return allocate(n_games, n_cells, plan.codes.size, memory=plan.memory)
+    return allocate(n_games, n_cells, plan.weights.shape[0], memory=plan.memory)
 
 
 class Rollout:

@@ -12,7 +12,7 @@ from farm.config.schema import FarmConfig
 from farm.errors import EXIT_CONFIG, ConfigError
 from farm.spec.limits import MAX_SEATS, MAX_SIDE, MIN_SIDE
 
-POLICIES = {"random", "expander"}
+POLICIES = {"random", "expander", "hunter"}
 
 
 def config_of(**values) -> FarmConfig:
@@ -35,7 +35,13 @@ IMPOSSIBLE = [
     ({"match__seats": ["random"] * 17}, "match.seats", ["got 17", "2 to 16"]),
     ({"match__seats": []}, "match.seats", ["got 0"]),
     ({"match__seats": ["random", "expandr"]}, "match.seats", ["seat 1", "did you mean expander"]),
-    ({"match__seats": ["Random", "random"]}, "match.seats", ["'Random'", "expander, random"]),
+    ({"match__seats": ["Random", "random"]}, "match.seats", ["'Random'", "expander, hunter"]),
+    (
+        {"match__seats": ["random", "hunter:2|expandr"]},
+        "match.seats",
+        ["seat 1", "'expandr' in 'hunter:2|expandr'", "did you mean expander"],
+    ),
+    ({"match__seats": ["hunter:0", "random"]}, "match.seats", ["seat 0", "'0'", "1 to 1000000"]),
     (
         {"match__board": "4x4", "match__seats": ["random"] * 3, "match__cities": 0},
         "match.board",
@@ -114,6 +120,7 @@ AT_THE_EDGE = [
     {"rules__city_army_low": 50},
     {"rules__idle_ticks": 3, "rules__length_ticks": 3},
     {"rules__idle_ticks": 1, "rules__length_ticks": 1, "rules__start_army": 2},
+    {"match__seats": ["hunter:1000000|expander|random:3", "hunter|random"]},
     {"ring__bytes": 262_144},
     {"serve__address": "127.0.0.1:65535"},
     {"serve__credit_bytes": 1 << 20},

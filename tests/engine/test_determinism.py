@@ -10,23 +10,23 @@ import pytest
 from farm.engine.batch import Batch, reset_games, step_games
 from farm.engine.settings import settings
 from farm.engine.state import allocate
-from farm.policies.registry import EXPANDER, RANDOM
+from farm.policies.lineup import lineup
 from farm.policies.rollout import play
 
 TICKS = 60
 
 
-def history(batch, rows, codes=(RANDOM, EXPANDER)):
+def history(batch, rows, seats=("random|hunter:3", "expander|hunter")):
     """The frames of some rows of a batch over a few ticks, as one checksum a row."""
     sums = [0] * len(rows)
-    actions = np.zeros(2, np.int32)
+    codes, actions = np.zeros((2, 2), np.int32)
     nothing = np.zeros((0, 2, batch.games.frames.shape[2]), np.uint8)
     next_game = np.zeros(1, np.uint64)
     for _ in range(TICKS):
         for i, row in enumerate(rows):
             sums[i] = zlib.crc32(batch.games.frames[row].tobytes(), sums[i])
-        arguments = (1, np.uint64(batch.seed), next_game, batch.settings, actions, nothing)
-        play(batch.games, np.array(codes, np.int32), *arguments)
+        arguments = (1, batch.seed, next_game, batch.settings, codes, actions, nothing)
+        play(batch.games, lineup(seats), *arguments)
     return sums
 
 

@@ -7,7 +7,8 @@ from farm.engine import rules
 from farm.engine.batch import Batch, duel, reset_games, step_games
 from farm.engine.settings import settings
 from farm.engine.state import TRUNCATED
-from farm.policies.registry import EXPANDER, RANDOM
+from farm.policies.lineup import lineup
+from farm.policies.registry import POLICY_NAMES
 from farm.policies.rollout import play, play_out
 
 MATCHES = (
@@ -22,10 +23,11 @@ def test_every_kernel_has_been_compiled_for_one_signature(match):
     batch = Batch(2, match)
     actions = np.zeros((2, batch.n_seats), np.int32)
     batch.step(actions)
-    codes = np.array([RANDOM, EXPANDER, RANDOM, EXPANDER][: batch.n_seats], np.int32)
+    codes = np.zeros(batch.n_seats, np.int32)
+    weights = lineup([POLICY_NAMES[seat % len(POLICY_NAMES)] for seat in range(batch.n_seats)])
     next_game = np.zeros(1, np.uint64)
     frames = np.zeros((4, *batch.games.frames.shape[1:]), np.uint8)
-    play(batch.games, codes, 4, np.uint64(0), next_game, match, actions[0], frames)
+    play(batch.games, weights, 4, np.uint64(0), next_game, match, codes, actions[0], frames)
     play_out(batch.games, codes, actions[0])
     for kernel in (reset_games, step_games, play, play_out):
         assert len(kernel.signatures) == 1

@@ -10,6 +10,7 @@ from farm.engine.settings import settings
 from farm.engine.state import view
 from farm.jit import kernel
 from farm.policies.dispatch import choose
+from farm.policies.lineup import lineup
 from farm.policies.registry import RANDOM
 from farm.policies.rollout import play
 
@@ -30,10 +31,11 @@ def draw_many(games, g, seat, code, counts):
 def advanced(match, ticks):
     """A batch some ticks into random play."""
     batch = Batch(2, match, seed=2)
-    codes = np.full(batch.n_seats, RANDOM, np.int32)
-    actions = np.zeros(batch.n_seats, np.int32)
+    weights = lineup(["random"] * batch.n_seats)
+    codes, actions = np.zeros((2, batch.n_seats), np.int32)
     frames = np.zeros((0, *batch.games.frames.shape[1:]), np.uint8)
-    play(batch.games, codes, ticks, np.uint64(9), np.zeros(1, np.uint64), match, actions, frames)
+    numbers = np.zeros(1, np.uint64)
+    play(batch.games, weights, ticks, np.uint64(9), numbers, match, codes, actions, frames)
     return batch
 
 

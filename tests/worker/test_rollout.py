@@ -9,6 +9,7 @@ from farm.config.schema import FarmConfig, MatchConfig, WorkerConfig
 from farm.engine.batch import Batch
 from farm.engine.state import TERMINATED, TRUNCATED
 from farm.errors import ConfigError, UsageError
+from farm.policies.lineup import lineup
 from farm.policies.registry import policy_info
 from farm.policies.rollout import play
 from farm.rpc.v1 import experience_pb2
@@ -16,12 +17,12 @@ from farm.shm.control import NEXT_GAME_OFFSET
 from farm.shm.ring import EXPERIENCES, RingConsumer, RingProducer
 from farm.shm.ring_layout import create_ring
 from farm.spec import tiles
-from farm.spec.trajectory import RECORD_HEADER
+from farm.spec.trajectory import RECORD_HEADER, policy_hash
 from farm.worker import rollout
 from farm.worker.plan import make_plan, make_scratch
 from farm.worker.rollout import Rollout
 
-MATCH = MatchConfig(board="9x11", seats=("expander", "random"), max_turns=60, cities=3)
+MATCH = MatchConfig(board="9x11", seats=("expander|hunter:2", "random"), max_turns=60, cities=3)
 SEED = 7
 
 
@@ -91,14 +92,15 @@ def play_alone(number, max_ticks=120):
     """Frames of one game, tick by tick, from the engine without a worker: [tick, seat, bytes]."""
     settings = make_plan(FarmConfig(match=MATCH), SEED).settings
     batch = Batch(1, settings, seed=SEED, first_game=number)
-    codes = np.array([policy_info(name).code for name in MATCH.seats], np.int32)
     size = batch.frames.dtype.itemsize
     frames = [batch.games.frames[0, :, :size].copy()]
     out = np.zeros((1, 2, size), np.uint8)
-    actions = np.zeros(2, np.int32)
+    codes, actions = np.zeros((2, 2), np.int32)
     next_game = np.array([10**6], np.uint64)
+    weights = lineup(MATCH.seats)
+    arguments = (1, np.uint64(SEED), next_game, settings, codes, actions, out)
     for _ in range(max_ticks):
-        ended = play(batch.games, codes, 1, np.uint64(SEED), next_game, settings, actions, out)
+        ended = play(batch.games, weights, *arguments)
         frames.append(out[0].copy())
         if ended:
             break
@@ -215,7 +217,9 @@ def test_every_trajectory_passes_its_checksum_and_names_its_origin(make_worker):
     for header, trajectory in worker.take():
         trajectory.verify()
         assert (trajectory.worker, trajectory.generation, trajectory.config_epoch) == (0, 1, 4)
-        assert trajectory.policy == MATCH.seats[trajectory.seat]
+        assert trajectory.policy in MATCH.seats[trajectory.seat]
+        assert trajectory.policy_version == policy_info(trajectory.policy).version
+        assert header["policy_hash"] == policy_hash(trajectory.policy)
         assert header["last_tick"] == trajectory.first_tick + trajectory.n_steps
         assert trajectory.wall_time_ns == 123
 
@@ -291,3 +295,13 @@ def test_a_map_file_that_is_gone_when_the_worker_starts_is_a_config_error(tmp_pa
     gone = structs.replace(MATCH, map="fixed", map_file=str(tmp_path / "map.txt"))
     with pytest.raises(ConfigError, match="No such file"):
         make_plan(FarmConfig(match=gone), SEED)
+
+
+def test_a_seats_policy_is_drawn_for_every_game_and_kept_to_its_end(make_worker):
+    games = make_worker().play_games(12)
+    drawn = [{t.policy for t in trajectories if t.seat == 0} for trajectories in games.values()]
+    assert all(len(policies) == 1 for policies in drawn)
+    assert set.union(*drawn) == {"expander", "hunter"}
+    assert {t.policy for trajectories in games.values() for t in trajectories if t.seat} == {
+        "random"
+    }
