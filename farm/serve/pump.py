@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from farm.errors import FarmError, StoppingError
 from farm.serve.batch import Limits
-from farm.serve.hub import Hub
+from farm.serve.hub import Hub, Opening
 from farm.serve.member import Member
 from farm.serve.stats import Statistics
 from farm.serve.stream import Stream
@@ -80,21 +80,22 @@ class Pump:
             self._requests.pop(reader, None)
 
     @contextmanager
-    def membership(self, credit_bytes: int) -> Iterator[Member]:
-        """A subscriber, for as long as its call lasts."""
-        member = self.hub.join(credit_bytes)
+    def membership(self, opening: Opening) -> Iterator[Member]:
+        """A subscriber, for as long as its call lasts; raises what `Hub.join` raises."""
+        limit_bytes = self.limits.credit_bytes
+        member = self.hub.join(opening, time.monotonic_ns(), limit_bytes=limit_bytes)
         self._slot.add("subscriptions", 1)
         try:
             yield member
         finally:
-            self.hub.leave(member)
+            self.hub.leave(member, time.monotonic_ns())
             self.wake.set()
 
     def acknowledge(self, member: Member, batch_ids: list[int]) -> None:
         """A client is done with batches; raises what `Member.acknowledge` raises."""
-        leases = member.acknowledge(batch_ids, time.monotonic_ns())
-        self._slot.add("acknowledged_records", sum(lease.records for lease in leases))
-        self._slot.add("acknowledged_experiences", sum(lease.experiences for lease in leases))
+        amount = member.acknowledge(batch_ids, time.monotonic_ns())
+        self._slot.add("acknowledged_records", amount.records)
+        self._slot.add("acknowledged_experiences", amount.experiences)
         self.wake.set()
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ def compile_kernels() -> None:
         wanted.seats,
         wanted.min_last_tick,
         wanted.policies,
+        kernels.ALL_OF_THEM,
         result,
     )
     load_head(mem)
