@@ -1,7 +1,8 @@
 """What the other side and a replacement see of a process that was killed at work on a ring.
 
 producer killed                    allowed                       forbidden
-after claim, filling, filled       only what was published       any byte of the claims
+after claim, filling, filled       what was published, and the   any byte of the claims
+                                   number of attempts
 in the middle of its checkpoint    the same                      the same, lost totals
 between checkpoint and tail        the same                      records without totals, or totals
                                                                  without records
@@ -58,11 +59,15 @@ def test_what_was_not_published_never_happened(segment, kill_producer_at, stage)
 
     replacement = RingProducer(segment, generation=2)
     assert ring.next_sequence(replacement.cursor) == 5
-    replacement.try_claim(4)[:] = b"next"
+    n_claimed = {"claimed": 2, "half filled": 2}.get(stage, 3)
+    saved = view.checkpoint()
+    assert (saved.aborted_records, saved.aborted_experiences) == (n_claimed, 10 * n_claimed)
+    replacement.try_claim(4, 7)[:] = b"next"
     assert drain(segment) == FIRST
-    replacement.publish(n_experiences=7, n_games=1)
+    replacement.publish(n_games=1)
     assert drain(segment) == [b"next"]
     assert (view.records, view.experiences, view.games) == (6, 107, 2)
+    assert view.checkpoint().aborted_records == n_claimed
 
 
 def test_what_was_published_happened_once(segment, kill_producer_at):
@@ -80,6 +85,9 @@ def test_a_row_of_deaths_adds_up(segment, kill_producer_at, stages):
         drain(segment)
     view = RingView(segment)
     assert (view.records, view.experiences, view.games) == (5 + 5 + 8, 100 + 100 + 130, 3)
+    RingProducer(segment, generation=9)
+    saved = view.checkpoint()
+    assert (saved.aborted_records, saved.aborted_experiences) == (3 + 3, 30 + 30)
 
 
 def test_producers_killed_at_random_leave_whole_records_and_exact_totals(
