@@ -14,6 +14,9 @@ GET_BALANCE = "GetBalance"
 SUBMIT_EXPERIENCES = "SubmitExperiences"
 GET_FARM_INFO = "GetFarmInfo"
 
+DEFAULT_GROUP = "default"
+"""The group of a subscriber that names none."""
+
 MAX_MESSAGE_BYTES = 1 << 25
 """Longest message to a client: above `serve.max_batch_bytes`, whose bound is half of it."""
 MAX_REQUEST_BYTES = 1 << 20

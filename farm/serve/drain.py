@@ -185,9 +185,9 @@ def scan(
 def _experiences(mem: NDArray[np.uint8], offset: int, n_bytes: int) -> int:
     """Steps of the record at `offset` as its header has them; 0 if it can have none."""
     if n_bytes < HEADER_BYTES:
-        return np.int64(0)
+        return 0
     n_steps = _field(mem, offset, _N_STEPS, _LOW_16)
-    return n_steps if n_steps <= MAX_STEPS else np.int64(0)
+    return n_steps if n_steps <= MAX_STEPS else 0
 
 
 @inline

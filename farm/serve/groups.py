@@ -20,8 +20,6 @@ from farm.serve.policy import Policy
 from farm.serve.rings import Ring
 from farm.shm.groups import MAX_GROUPS, GroupsBlock, GroupSlot, Released, Settled
 
-DEFAULT_GROUP = "default"
-
 
 class NamedGroup:
     """One group, and its part of the groups segment.
@@ -60,6 +58,11 @@ class NamedGroup:
     def last_ack_ns(self) -> int:
         """Wall clock of the last acknowledgement of any member; 0 if there was none."""
         return self._slot.last_ack_ns
+
+    @property
+    def acknowledged_records(self) -> int:
+        """Of all rings, since the group was made; those behind something unsettled not yet."""
+        return sum(kept.acknowledged.records for kept in self._kept)
 
     @property
     def lag_bytes(self) -> int:
@@ -181,9 +184,7 @@ class Groups:
     ) -> None:
         self._block = block
         self._rings = rings
-        self._by_name = {
-            slot.name: NamedGroup(slot, rings, now_ns) for slot in block.slots()
-        }
+        self._by_name = {slot.name: NamedGroup(slot, rings, now_ns) for slot in block.slots()}
         for name, group in self._by_name.items():
             group.declare(declared.get(name))
         for name, policy in declared.items():

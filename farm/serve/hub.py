@@ -17,10 +17,11 @@ newest once a group does: it is there to watch, and what the group has yet to ta
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from farm.rpc.names import DEFAULT_GROUP
 from farm.serve.batch import Buffer, Limits
 from farm.serve.credit import Credit
 from farm.serve.filters import RecordFilter
-from farm.serve.groups import DEFAULT_GROUP, Groups
+from farm.serve.groups import Groups
 from farm.serve.member import Member
 from farm.serve.policy import Policy
 from farm.serve.rings import Ring

@@ -13,6 +13,7 @@ from farm.errors import FarmError, StoppingError
 from farm.serve.batch import Limits
 from farm.serve.hub import Hub, Opening
 from farm.serve.member import Member
+from farm.serve.rings import Ring
 from farm.serve.stats import Statistics
 from farm.serve.stream import Stream
 from farm.shm.control import ChildSlot
@@ -47,13 +48,26 @@ class Pump:
 
     def poll(self, now_ns: int) -> int:
         """One round; how many records were new and messages were made."""
-        n_new = self._scan()
+        n_new = sum(self.scan(ring) for ring in self.hub.rings)
         n_messages = self._serve(now_ns)
         skipped = self.hub.release()
         if skipped:
             self._slot.add("skipped_records", skipped)
         self._slot.beat(now_ns)
         return n_new + n_messages
+
+    def scan(self, ring: Ring) -> int:
+        """Take in what was published in a ring; how many records of it were new."""
+        n_new, n_corrupt = 0, ring.n_corrupt
+        for _ in range(MAX_SCANS):
+            n_headers, may_be_more = ring.scan(self.statistics.room())
+            self.statistics.add(n_headers)
+            n_new += n_headers
+            if not may_be_more:
+                break
+        if ring.n_corrupt > n_corrupt:
+            self._slot.add("corrupt_records", ring.n_corrupt - n_corrupt)
+        return n_new
 
     @property
     def has_requests(self) -> bool:
@@ -104,20 +118,6 @@ class Pump:
         for future in self._requests.values():
             if not future.done():
                 future.set_exception(StoppingError("the farm is stopping"))
-
-    def _scan(self) -> int:
-        n_new = 0
-        for ring in self.hub.rings:
-            n_corrupt = ring.n_corrupt
-            for _ in range(MAX_SCANS):
-                n_headers, may_be_more = ring.scan(self.statistics.room())
-                self.statistics.add(n_headers)
-                n_new += n_headers
-                if not may_be_more:
-                    break
-            if ring.n_corrupt > n_corrupt:
-                self._slot.add("corrupt_records", ring.n_corrupt - n_corrupt)
-        return n_new
 
     def _serve(self, now_ns: int) -> int:
         n_messages = 0
