@@ -99,7 +99,8 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     lease_s: Annotated[Seconds, reload("live")] = 1.0
     """Seconds of silence after which a subscriber's batches may go to one that has nothing."""
     groups: Annotated[dict[GroupName, PolicyText], Meta(max_length=16), reload("restart")] = {}
-    """Groups that hold data from the start, by name: `lossless`, `latest` or `sample:0.1`."""
+    """Groups that hold data from the start: up to 16 names (of a-z, 0-9, - and _, at most 32), and
+    `lossless`, `latest` or `sample:0.1` for each."""
     group_idle_s: Annotated[Seconds, reload("live")] = 3600.0
     """Seconds without a member after which a group that a subscription made is removed."""
     stall_warn_s: Annotated[Seconds, reload("live")] = 10.0
