@@ -125,3 +125,17 @@ def test_a_consumer_killed_before_its_release_loses_nothing(start_process, insta
     process.wait_for("peeked")
     process.stop(signal.SIGKILL)
     assert drain(segment) == [b"\1", b"\2", b"\3"]
+
+
+@pytest.mark.parametrize(
+    "n_rounds", [1000, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+)
+def test_a_producer_killed_between_payload_and_publish_leaves_nothing_half_written(
+    start_process, instance, n_rounds
+):
+    with create_ring(instance, 0, 1 << 15):
+        process = start_process([HERE / "failpoints.py", instance, n_rounds, 5])
+        done = process.wait_for("done", timeout_s=800.0)
+    assert done["errors"] == []
+    assert all(n > n_rounds // 8 for n in done["stages"].values()), "every stage had its turn"
+    assert done["attempts"] > n_rounds
