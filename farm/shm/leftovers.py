@@ -106,9 +106,16 @@ def remove_unfinished(instance: str, left: Leftovers) -> None:
 
 def _control_differences(instance: str) -> Iterator[str]:
     try:
-        ControlBlock.attach(instance, readonly=True).close()
+        control = ControlBlock.attach(instance, readonly=True)
     except SegmentError as error:
         yield str(error)
+        return
+    try:
+        control.load_config()
+    except CorruptDataError as error:
+        yield str(error)
+    finally:
+        control.close()
 
 
 def _attach_rings(
