@@ -179,6 +179,10 @@ class Trajectory:
         """When it was made, in nanoseconds since the Unix epoch."""
         return self._message.wall_time_ns
 
+    def wire(self) -> bytes:
+        """The trajectory as it travels: a serialised `farm.rpc.v1.Trajectory`."""
+        return self._message.SerializeToString()
+
     def verify(self) -> None:
         """Check the checksum over the metadata and the compressed payload.
 
@@ -218,30 +222,15 @@ class Trajectory:
 
     def _verified_payload(self) -> bytes:
         message = self._message
-        payload = message.payload
         try:
-            prefix = _pack_prefix(
-                message.sequence,
-                message.game_id,
-                message.first_tick,
-                message.worker,
-                message.generation & _U16,
-                message.n_steps,
-                message.seat,
-                message.n_seats,
-                message.height,
-                message.width,
-                message.terminated,
-                message.truncated,
-            )
+            found = checksum_of(message)
         except struct.error as error:
             raise CorruptDataError(f"{self!r} has a field out of bounds: {error}") from error
-        found = _crc32(payload, _crc32(prefix))
         if found != message.checksum:
             raise CorruptDataError(
                 f"{self!r} has checksum {found:#010x}, its sender computed {message.checksum:#010x}"
             )
-        return payload
+        return message.payload
 
     def _column(self, bytes_before: int, scalar: type[Scalar]) -> NDArray[Scalar]:
         """One value a step, `bytes_before` bytes a step into the columns behind the frames."""
@@ -256,6 +245,29 @@ class Trajectory:
             f"<Trajectory {message.worker}/{message.sequence}: game {message.game_id} "
             f"seat {message.seat} ticks {message.first_tick}+{message.n_steps}>"
         )
+
+
+def checksum_of(message: experience_pb2.Trajectory) -> int:
+    """CRC-32 over `spec.trajectory.CHECKSUM_PREFIX` and the payload.
+
+    Raises:
+        struct.error: a field does not fit its place.
+    """
+    prefix = _pack_prefix(
+        message.sequence,
+        message.game_id,
+        message.first_tick,
+        message.worker,
+        message.generation & _U16,
+        message.n_steps,
+        message.seat,
+        message.n_seats,
+        message.height,
+        message.width,
+        message.terminated,
+        message.truncated,
+    )
+    return _crc32(message.payload, _crc32(prefix))
 
 
 @lru_cache(maxsize=1024)

@@ -9,7 +9,13 @@ EXPERIENCE_SERVICE = "farm.rpc.v1.ExperienceService"
 SUBSCRIBE = "Subscribe"
 STREAM_EXPERIENCES = "StreamExperiences"
 GET_EXPERIENCE_STATS = "GetExperienceStats"
+REMOVE_GROUP = "RemoveGroup"
+GET_BALANCE = "GetBalance"
+SUBMIT_EXPERIENCES = "SubmitExperiences"
 GET_FARM_INFO = "GetFarmInfo"
+
+DEFAULT_GROUP = "default"
+"""The group of a subscription that names none."""
 
 MAX_MESSAGE_BYTES = 1 << 25
 """Longest message to a client: above `serve.max_batch_bytes`, whose bound is half of it."""
