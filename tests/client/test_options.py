@@ -52,10 +52,14 @@ def test_a_policy_is_named_by_its_kind(text):
     assert group_policy(text) == experience_pb2.GroupPolicy(kind=text)
 
 
-NO_POLICIES = "sample sample: sample:0 sample:1.5 sample:nan sample:x sample:-1 latest:0.5 lossless: best :0.5"
-
-
-@pytest.mark.parametrize("text", NO_POLICIES.split())
-def test_a_policy_that_is_none_is_refused_before_anything_is_sent(text):
+@pytest.mark.parametrize("kind", ["best", "", "lossless", "latest", "sample"])
+@pytest.mark.parametrize("part", [":", ":0", ":1.5", ":nan", ":x", ":-1"])
+def test_a_policy_that_is_none_is_refused_before_anything_is_sent(kind, part):
     with pytest.raises(UsageError, match=r"such as sample:0\.1"):
-        subscribe_call({"policy": text})
+        subscribe_call({"policy": kind + part})
+
+
+@pytest.mark.parametrize("policy", ["sample", "best", "latest:0.5"])
+def test_sample_and_only_sample_has_a_part(policy):
+    with pytest.raises(UsageError, match=r"such as sample:0\.1"):
+        subscribe_call({"policy": policy})
