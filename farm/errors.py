@@ -19,7 +19,9 @@ FarmError                      70  anything of the farm's own
 ├─ RequestError                70  a service refuses a request; rpc/status.py has the status
 │  ├─ InvalidRequestError          it cannot be understood or is out of bounds
 │  ├─ NotFoundError                it names something that is not there
+│  ├─ ConflictError                it does not go with what is there, or with this farm
 │  ├─ TooManyStreamsError          `serve.max_streams` are open
+│  ├─ NoRoomError                  a ring had no room for `serve.client_timeout_s`
 │  ├─ SilentClientError            the caller took nothing for `serve.client_timeout_s`
 │  └─ StoppingError                the farm is stopping
 └─ ClientError                 69  what a client of a farm meets
@@ -141,8 +143,16 @@ class NotFoundError(RequestError):
     """The request names something that is not there."""
 
 
+class ConflictError(RequestError):
+    """The request does not go with what is there: another policy, another spec, a group in use."""
+
+
 class TooManyStreamsError(RequestError):
     """As many streams are open as `serve.max_streams` allows."""
+
+
+class NoRoomError(RequestError):
+    """What the caller hands in found no room for `serve.client_timeout_s`: nobody drains it."""
 
 
 class SilentClientError(RequestError):

@@ -10,6 +10,7 @@ Rules, in the order in which they are checked:
     serve.min_batch_bytes     not above serve.max_batch_bytes
     serve.max_batch_bytes     holds a largest trajectory
     serve.credit_bytes        not below serve.max_batch_bytes
+    serve.group_idle_s        not below serve.client_timeout_s
     serve.address             a port up to 65535
     supervisor.silence_s      above the second between heartbeats
     supervisor.stop_s         `STOP_MARGIN_S` above serve.drain_s
@@ -148,6 +149,12 @@ def _serve(config: FarmConfig) -> Iterator[ConfigError]:
             "serve.credit_bytes",
             f"{serve.credit_bytes:,} is below serve.max_batch_bytes={serve.max_batch_bytes:,}: "
             "a full message could never be sent",
+        )
+    if serve.group_idle_s < serve.client_timeout_s:
+        yield ConfigError(
+            "serve.group_idle_s",
+            f"{serve.group_idle_s} is below serve.client_timeout_s={serve.client_timeout_s}: a "
+            "client that is cut off and comes back would find its group gone",
         )
     port = int(serve.address.rpartition(":")[2])
     if port > MAX_PORT:

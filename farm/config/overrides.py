@@ -48,6 +48,21 @@ def screen(overrides: Sequence[str], options: Mapping[str, Sequence[str]]) -> No
                 raise ConfigError(stranger, unknown_key(stranger))
 
 
+def for_hydra(overrides: Sequence[str]) -> list[str]:
+    """The same overrides, so that Hydra takes a whole mapping: by `++`, as it would else hold the
+    names in it against those that a file has; they are laid over those.
+    """
+    return [
+        f"++{text}" if isinstance(_default_of(text.partition("=")[0].strip()), dict) else text
+        for text in overrides
+    ]
+
+
+def _default_of(key: str) -> Value:
+    field = field_index().get(key)
+    return field.default if field else None
+
+
 def _parse(parser: OverridesParser, text: str) -> Override:
     key = text.partition("=")[0].lstrip("+~").strip()
     try:
