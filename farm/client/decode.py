@@ -7,7 +7,6 @@ a copy.
 """
 
 import struct
-import zlib
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
@@ -16,16 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.errors import CorruptDataError
+from farm.rpc.checksum import checksum_of
 from farm.rpc.v1 import experience_pb2
 from farm.spec.limits import MAX_SEATS, MAX_SIDE, MAX_STEPS, MIN_SEATS, MIN_SIDE
 from farm.spec.observation import frame_dtype
 from farm.spec.trajectory import STEP_BYTES
 
-_crc32 = zlib.crc32
 _decompress = lz4.block.decompress
-_pack_prefix = struct.Struct("<QQIHHHBBBBBB").pack
-"""`spec.trajectory.CHECKSUM_PREFIX`; packing a struct takes a tenth of filling a NumPy record."""
-_U16 = 0xFFFF
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -245,29 +241,6 @@ class Trajectory:
             f"<Trajectory {message.worker}/{message.sequence}: game {message.game_id} "
             f"seat {message.seat} ticks {message.first_tick}+{message.n_steps}>"
         )
-
-
-def checksum_of(message: experience_pb2.Trajectory) -> int:
-    """CRC-32 over `spec.trajectory.CHECKSUM_PREFIX` and the payload.
-
-    Raises:
-        struct.error: a field does not fit its place.
-    """
-    prefix = _pack_prefix(
-        message.sequence,
-        message.game_id,
-        message.first_tick,
-        message.worker,
-        message.generation & _U16,
-        message.n_steps,
-        message.seat,
-        message.n_seats,
-        message.height,
-        message.width,
-        message.terminated,
-        message.truncated,
-    )
-    return _crc32(message.payload, _crc32(prefix))
 
 
 @lru_cache(maxsize=1024)

@@ -6,8 +6,9 @@ import lz4.block
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.client.decode import Trajectory, checksum_of
+from farm.client.decode import Trajectory
 from farm.errors import UsageError
+from farm.rpc.checksum import checksum_of
 from farm.rpc.v1 import experience_pb2
 from farm.spec.limits import MAX_STEPS
 from farm.spec.observation import frame_dtype
