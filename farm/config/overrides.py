@@ -49,8 +49,9 @@ def screen(overrides: Sequence[str], options: Mapping[str, Sequence[str]]) -> No
 
 
 def for_hydra(overrides: Sequence[str]) -> list[str]:
-    """The same overrides, so that Hydra takes a whole mapping: by `++`, as it would else hold the
-    names in it against those that a file has; they are laid over those.
+    """The same overrides, mappings that the schema takes whole by `++`.
+
+    Hydra would else hold the names in them against those that a file has; so it adds them to those.
     """
     return [
         f"++{text}" if isinstance(_default_of(text.partition("=")[0].strip()), dict) else text
