@@ -35,7 +35,8 @@ class Raw:
         self._send(Request(open=opening))
         call = channel.stream_stream(names.method_path(names.SUBSCRIBE))
         self.call = call(self._outgoing(), timeout=TIMEOUT_S)
-        assert self.read().HasField("started")
+        self.started = self.read().started
+        assert self.started.spec_fingerprint
 
     def _outgoing(self):
         while True:

@@ -6,6 +6,7 @@ Rules, in the order in which they are checked:
     match.seats               2 to 16, each a policy that exists
     match.board               at least `CELLS_PER_SEAT` cells a seat
     match.cities              cities, mountains and generals leave half of the cells open
+    ring.submitted_bytes      0, or a power of two of at least `MIN_RING_BYTES`
     ring.bytes                a power of two; holds two chunks (a largest trajectory of every seat)
     serve.min_batch_bytes     not above serve.max_batch_bytes
     serve.max_batch_bytes     holds a largest trajectory
@@ -32,6 +33,9 @@ from farm.spec.limits import MAX_SEATS, MAX_SIDE, MIN_SEATS, MIN_SIDE
 
 CELLS_PER_SEAT = 8
 """A general, its eight neighbours shared with the edge or the next player: less is no game."""
+
+MIN_RING_BYTES = 65_536
+"""Below it a ring holds no trajectory worth the name."""
 
 HEARTBEAT_S = 1.0
 """Children beat at least this often."""
@@ -112,6 +116,14 @@ def _room(config: FarmConfig) -> Iterator[ConfigError]:
 
 
 def _ring(config: FarmConfig) -> Iterator[ConfigError]:
+    submitted = config.ring.submitted_bytes
+    if submitted and (submitted.bit_count() != 1 or submitted < MIN_RING_BYTES):
+        near = max(MIN_RING_BYTES, next_power_of_two(submitted))
+        yield ConfigError(
+            "ring.submitted_bytes",
+            f"{submitted:,} is no power of two from {MIN_RING_BYTES:,} on, nor 0 for none; "
+            f"{near} is",
+        )
     capacity = config.ring.bytes
     if capacity.bit_count() != 1:
         above = next_power_of_two(capacity)

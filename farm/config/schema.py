@@ -72,6 +72,8 @@ class RingConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     bytes: Annotated[int, Meta(ge=65_536, le=1 << 34), reload("restart")] = 1 << 26
     """Capacity in bytes, a power of two."""
+    submitted_bytes: Annotated[int, Meta(ge=0, le=1 << 34), reload("boot")] = 1 << 22
+    """Capacity of the ring for trajectories that clients hand in, likewise; 0 takes none in."""
     when_full: Annotated[Literal["block", "drop_newest", "sample"], reload("live")] = "block"
     """block: a full ring parks its worker, and nothing is lost; drop_newest: it plays on and drops
     by count; sample: likewise, and from half full on it writes only a part."""
