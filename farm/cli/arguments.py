@@ -23,6 +23,10 @@ exit codes:
   70 internal error    78 the config is wrong: the message names the key
 """
 
+GROUP = "[a-z0-9_-]{1,32}"
+DEFAULT_GROUP = "default"
+"""The group of a subscription that names none: `farm.rpc.names` would take longer to load."""
+
 MAIN_HELP = f"""\
 start here:
   farm up --tail                     start a farm and watch what a client of it receives
@@ -57,12 +61,13 @@ examples:
   farm tail 10.0.0.5:50051 --json    one JSON line a second, for a program
   farm tail --seat 0 --min-turn 50 --policy expander
   farm tail --group --seconds 30     as a trainer would, with acknowledgements
+  farm tail --group mine --seat 0    in a group of its own, which gets everything too
 
 {EXIT_CODES_HELP}"""
 
 TOP_HELP = f"""\
 examples:
-  farm top                           every child: state, pid, generation, rates, ring fill, restarts
+  farm top                           every child, every group of trainers, every ring that is held
   farm top --instance blue --once --json
   farm top 10.0.0.5:50051            a farm on another machine; no CPU and memory then
 
@@ -144,6 +149,9 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.N
         parser.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:
         args.overrides = [*args.overrides, *rest]
+    if args.command == "tail" and args.group and not re.fullmatch(GROUP, args.group):
+        # `--group` without a name in front of the address has taken it.
+        args.address, args.group = args.group, DEFAULT_GROUP
     return args
 
 
@@ -207,9 +215,12 @@ def _add_tail(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     parser.add_argument(
         "--group",
-        action="store_true",
-        help="join the group of the trainers and acknowledge: what comes here goes to no other "
-        "member (default: look on, without taking anything)",
+        nargs="?",
+        type=_group_or_address,
+        const=DEFAULT_GROUP,
+        metavar="NAME",
+        help="join this group (default: %(const)s, that of the trainers) and acknowledge: what "
+        "comes here goes to no other member (without --group: look on, and take nothing)",
     )
 
 
@@ -293,6 +304,16 @@ def _address(text: str) -> str:
     if not re.fullmatch(patterns.ADDRESS, text) or not 0 < int(port) <= patterns.MAX_PORT:
         raise argparse.ArgumentTypeError(f"{text!r} is no host:port, such as 127.0.0.1:50051")
     return text
+
+
+def _group_or_address(text: str) -> str:
+    if re.fullmatch(GROUP, text):
+        return text
+    if ":" in text:
+        return _address(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no name of a group: 1 to 32 of a-z, 0-9, - and _"
+    )
 
 
 def _instance(text: str) -> str:
