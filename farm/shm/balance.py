@@ -177,7 +177,7 @@ def read_balance(
         read_ring(groups, ring, segment, experiences_at=experiences_at, running=running)
         for ring, segment in rings
     )
-    totals = tuple(_group_total(slot, balances) for slot in groups.slots())
+    totals = tuple(_group_total(slot, balances, running=running) for slot in groups.slots())
     return Balance(groups.run_id, balances, totals)
 
 
@@ -282,15 +282,16 @@ def _is_behind(position: int, other: int) -> bool:
     return 0 < (other - position) & _WORD < 1 << 63
 
 
-def _group_total(slot: GroupSlot, rings: Sequence[RingBalance]) -> GroupTotal:
+def _group_total(slot: GroupSlot, rings: Sequence[RingBalance], *, running: bool) -> GroupTotal:
     name = slot.name
     rows = [row for ring in rings for row in ring.groups if row.group == name]
     return GroupTotal(
         group=name,
         kind=slot.kind,
         declared=slot.declared,
-        n_members=slot.n_members,
-        leased_records=slot.leased_records,
+        # With the service went its members and their leases.
+        n_members=slot.n_members if running else 0,
+        leased_records=slot.leased_records if running else 0,
         before=total(row.before for row in rows),
         acknowledged=total(row.acknowledged for row in rows),
         filtered=total(row.filtered for row in rows),

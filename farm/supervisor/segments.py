@@ -38,9 +38,10 @@ from farm.shm.room import SHM_DIR, free_bytes
 from farm.shm.segment import unlink_segment
 from farm.spec.trajectory import N_STEPS_OFFSET
 from farm.supervisor import ports
+from farm.supervisor.companion import TAIL_GROUP
 from farm.telemetry import log
 
-OWN_GROUPS = ("up-tail",)
+OWN_GROUPS = (TAIL_GROUP,)
 """Groups that go with the farm."""
 
 
