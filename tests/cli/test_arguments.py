@@ -6,7 +6,7 @@ from farm.cli.arguments import build_parser, parse
 from farm.errors import EXIT_USAGE
 from farm.version import __version__
 
-COMMANDS = ["up", "tail", "top", "config", "bench"]
+COMMANDS = ["up", "tail", "top", "audit", "drain", "config", "bench"]
 
 
 def parsed(*argv):
@@ -23,6 +23,14 @@ def test_up_takes_overrides_before_between_and_after_its_options():
 def test_up_runs_until_it_is_stopped_by_default():
     args = parsed("up")
     assert (args.overrides, args.tail, args.seconds) == ([], False, None)
+    assert not args.discard
+
+
+def test_audit_reads_this_machine_and_drain_gives_a_minute_by_default():
+    args = parsed("audit")
+    assert (args.address, args.instance, args.json) == (None, "default", False)
+    args = parsed("drain", "--instance", "blue")
+    assert (args.instance, args.deadline, args.json) == ("blue", 60.0, False)
 
 
 def test_tail_takes_an_address_and_repeated_filters():
@@ -32,9 +40,26 @@ def test_tail_takes_an_address_and_repeated_filters():
     )
     args = parsed(*line.split())
     assert args.address == "host:1"
-    assert (args.json, args.seconds, args.group) == (True, 3.0, True)
+    assert (args.json, args.seconds, args.group) == (True, 3.0, "default")
     assert (args.game, args.seat, args.min_turn) == ([7, 8], [0], 50)
     assert args.policy == ["random", "expander"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--group", ("127.0.0.1:50051", "default")),
+        ("--group host:1", ("host:1", "default")),
+        ("host:1 --group", ("host:1", "default")),
+        ("--group blue_2", ("127.0.0.1:50051", "blue_2")),
+        ("--group blue host:1", ("host:1", "blue")),
+        ("host:1 --group blue", ("host:1", "blue")),
+        ("--group --json host:1", ("host:1", "default")),
+    ],
+)
+def test_tail_joins_the_trainers_or_a_group_by_name_wherever_the_address_stands(words, expected):
+    args = parsed("tail", *words.split())
+    assert (args.address, args.group) == expected
 
 
 def test_tail_looks_on_at_everything_on_this_machine_by_default():
@@ -85,6 +110,8 @@ def test_config_takes_its_switches():
         "tail 127.0.0.1:",
         "tail :50051",
         "tail host:0",
+        "tail --group Blue",
+        "tail --group host:0",
         "tail host:65536",
         "top host",
         "top --instance ../x",

@@ -80,6 +80,8 @@ IMPOSSIBLE = [
         ["9 ends", "at tick 50", "to 51 or more"],
     ),
     ({"ring__bytes": 100_000}, "ring.bytes", ["100,000", "65536 and 131072"]),
+    ({"ring__submitted_bytes": 70_000}, "ring.submitted_bytes", ["70,000", "131072 is"]),
+    ({"ring__submitted_bytes": 1 << 12}, "ring.submitted_bytes", ["4,096", "65536 is", "0 for"]),
     (
         {"ring__bytes": 65_536},
         "ring.bytes",
@@ -92,6 +94,7 @@ IMPOSSIBLE = [
         ["64x64", "worker.steps=256", "set it to 4194304 or more"],
     ),
     ({"serve__credit_bytes": 1000}, "serve.credit_bytes", ["1,000", "1,048,576"]),
+    ({"serve__group_idle_s": 19.0}, "serve.group_idle_s", ["19.0", "client_timeout_s=20.0"]),
     ({"serve__address": "127.0.0.1:65536"}, "serve.address", ["65536"]),
     ({"supervisor__silence_s": 1.0}, "supervisor.silence_s", ["2.0"]),
     ({"supervisor__stop_s": 6.9}, "supervisor.stop_s", ["serve.drain_s=5.0", "set it to 7.0"]),
@@ -109,6 +112,8 @@ def test_an_impossible_combination_is_refused_by_its_key(values, key, parts):
 
 
 AT_THE_EDGE = [
+    {"ring__submitted_bytes": 0},
+    {"ring__submitted_bytes": 65_536},
     {"match__board": "4x4", "match__cities": 3},
     {"match__board": "64x64"},
     {"match__board": "12x11", "match__seats": ["random"] * MAX_SEATS},
@@ -122,6 +127,7 @@ AT_THE_EDGE = [
     {"rules__idle_ticks": 1, "rules__length_ticks": 1, "rules__start_army": 2},
     {"match__seats": ["hunter:1000000|expander|random:3", "hunter|random"]},
     {"ring__bytes": 262_144},
+    {"serve__group_idle_s": 20.0},
     {"serve__address": "127.0.0.1:65535"},
     {"serve__credit_bytes": 1 << 20},
     {"serve__min_batch_bytes": 1 << 20},

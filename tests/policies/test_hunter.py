@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from engine.kernels import place
 from engine.players import KernelPlayer
-from engine.random_games import SEEDS, VARIANTS, boards
+from engine.random_games import SEEDS, boards, vectors
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -186,7 +186,7 @@ def test_it_never_does_what_the_rules_would_not_carry_out(name):
 
 
 @examples(max_examples=60)
-@given(boards(), VARIANTS, SEEDS)
+@given(boards(), vectors(), SEEDS)
 def test_nor_on_boards_with_swamps_deserts_armies_and_teams(board, variant, seed):
     game = KernelPlayer(board, variant)
     codes = np.array([HUNTER, HUNTER, RANDOM] * 4, np.int32)[: game.n_seats]
