@@ -198,7 +198,8 @@ def examine(trajectory: experience_pb2.Trajectory) -> NDArray[np.float32]:
             f"checksum {trajectory.checksum:#010x}, its bytes have {found:#010x}"
         )
     n_cells, n_steps = trajectory.height * trajectory.width, trajectory.n_steps
-    raw = _decompressed(trajectory.payload, payload_bytes(n_cells, trajectory.n_seats, n_steps))
+    n_bytes = payload_bytes(n_cells, trajectory.n_seats, n_steps, memory=trajectory.has_memory)
+    raw = _decompressed(trajectory.payload, n_bytes)
     columns = len(raw) - STEP_BYTES * n_steps
     reward = np.frombuffer(raw, np.float32, n_steps, columns)
     log_prob = np.frombuffer(raw, np.float32, n_steps, columns + 4 * n_steps)

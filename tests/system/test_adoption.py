@@ -127,7 +127,7 @@ def drain_with_a_client(instance, address):
             contextlib.suppress(UnavailableError),
             client.subscribe(group=GROUP) as subscription,
         ):
-            # Not in lists of so many: the last ones of all would not fill one.
+            # Not in whole lists of so many: the last ones of all would not fill one.
             for trajectories in subscription.batches(64, partial=True):
                 taken += trajectories
         stdout, stderr = process.communicate(timeout=120)
