@@ -63,6 +63,8 @@ KINDS = (
     "stop_worker",
     "kill_farm",
 )
+GROUPS = "serve.groups={alpha: lossless, beta: lossless}"
+"""Declared, they have a right to everything from the first record on."""
 PAUSE_S = 0.02
 """Between two messages of a witness: what it takes to leave some processor to everyone else."""
 
@@ -105,7 +107,7 @@ class World:
 
     def __init__(self, instance, folder, *overrides, pause_s=PAUSE_S):
         self.folder = folder
-        self.farm = Farm(instance, folder, *overrides)
+        self.farm = Farm(instance, folder, GROUPS, *overrides)
         self.proxy = TcpProxy(self.farm.address)
         self.accounts = {"alpha": Account(), "beta": Account(is_ordered=True)}
         self.witnesses = {}
