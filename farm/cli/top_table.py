@@ -121,7 +121,7 @@ def _head(farm: FarmRows) -> list[str]:
     about = f"uptime {_duration(farm.uptime_s)}  epoch {farm.config_epoch}  seed {farm.seed}"
     if not farm.running:
         gone = f"farm {farm.instance} is not running: its supervisor, process {farm.pid}, is gone;"
-        return [gone, f"this is what it left ({about}), and the next `farm up` removes it"]
+        return [gone, f"this is what it left ({about}); `farm audit` says what it owes to whom"]
     rates = f"{_count(farm.steps_per_s)} steps/s  {_count(farm.experiences_per_s)} served/s"
     return [f"farm {farm.instance} {farm.state}  {farm.address or _NONE}  {about}  {rates}"]
 

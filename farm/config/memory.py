@@ -37,8 +37,7 @@ def ring_bound_bytes(config: FarmConfig) -> int:
 
 
 def shared_memory_bytes(config: FarmConfig) -> int:
-    """What a farm takes of /dev/shm, at most: control block, groups, a ring for each worker and
-    one for what clients hand in."""
+    """What a farm takes of /dev/shm, at most: control block, groups, and all rings."""
     capacities = [config.ring.bytes] * config.worker.count
     if config.ring.submitted_bytes:
         capacities.append(config.ring.submitted_bytes)

@@ -28,6 +28,7 @@ from farm.shm.ring_layout import (
     LAP_SHIFT,
     RECORD_HEADER_BYTES,
     SKIP_LENGTH,
+    TAIL_OFFSET,
     RingView,
     attach_ring,
     max_payload_bytes,
@@ -98,7 +99,11 @@ class GroupTotal(Struct, frozen=True):
     n_members: int
     leased_records: int
     """With a member and not acknowledged; they are among those that wait."""
-    settled: Amount
+    before: Amount
+    acknowledged: Amount
+    filtered: Amount
+    passed: Amount
+    corrupt: Amount
     waiting: Amount
 
 
@@ -172,7 +177,7 @@ def read_balance(
         read_ring(groups, ring, segment, experiences_at=experiences_at, running=running)
         for ring, segment in rings
     )
-    totals = tuple(_group_total(slot, balances) for slot in groups.slots())
+    totals = tuple(_group_total(slot, balances, running=running) for slot in groups.slots())
     return Balance(groups.run_id, balances, totals)
 
 
@@ -185,6 +190,13 @@ def read_ring(
         if not found.differences and not found.damaged.records:
             break
     return found
+
+
+def lag_bytes(slot: GroupSlot, rings: Iterable[tuple[int, Segment]]) -> int:
+    """Bytes of rings that are published and not settled by a group; looks at no record."""
+    return sum(
+        (segment.load(TAIL_OFFSET) - slot.settled(ring).position) & _WORD for ring, segment in rings
+    )
 
 
 def total(amounts: Iterable[Amount]) -> Amount:
@@ -270,16 +282,21 @@ def _is_behind(position: int, other: int) -> bool:
     return 0 < (other - position) & _WORD < 1 << 63
 
 
-def _group_total(slot: GroupSlot, rings: Sequence[RingBalance]) -> GroupTotal:
+def _group_total(slot: GroupSlot, rings: Sequence[RingBalance], *, running: bool) -> GroupTotal:
     name = slot.name
     rows = [row for ring in rings for row in ring.groups if row.group == name]
     return GroupTotal(
         group=name,
         kind=slot.kind,
         declared=slot.declared,
-        n_members=slot.n_members,
-        leased_records=slot.leased_records,
-        settled=total(row.settled for row in rows),
+        # With the service went its members and their leases.
+        n_members=slot.n_members if running else 0,
+        leased_records=slot.leased_records if running else 0,
+        before=total(row.before for row in rows),
+        acknowledged=total(row.acknowledged for row in rows),
+        filtered=total(row.filtered for row in rows),
+        passed=total(row.passed for row in rows),
+        corrupt=total(row.corrupt for row in rows),
         waiting=total(row.waiting for row in rows),
     )
 

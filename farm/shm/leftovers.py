@@ -106,9 +106,16 @@ def remove_unfinished(instance: str, left: Leftovers) -> None:
 
 def _control_differences(instance: str) -> Iterator[str]:
     try:
-        ControlBlock.attach(instance, readonly=True).close()
+        control = ControlBlock.attach(instance, readonly=True)
     except SegmentError as error:
         yield str(error)
+        return
+    try:
+        control.load_config()
+    except CorruptDataError as error:
+        yield str(error)
+    finally:
+        control.close()
 
 
 def _attach_rings(
@@ -134,7 +141,9 @@ def _ring_differences(
     groups: GroupsBlock, rings: list[tuple[int, Segment]], wanted: dict[int, int]
 ) -> Iterator[str]:
     found = dict(rings)
-    for ring in range(groups.n_rings):
+    if groups.n_rings > SUBMITTED_RING:
+        yield f"{groups.segment.name} says it has {groups.n_rings} rings"
+    for ring in range(min(groups.n_rings, SUBMITTED_RING)):
         if ring not in found:
             yield f"the ring of worker {ring} is missing"
     for ring, segment in rings:

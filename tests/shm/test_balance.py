@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from farm.shm import ring as kernels
-from farm.shm.balance import read_instance, read_ring
+from farm.shm.balance import lag_bytes, read_instance, read_ring
 from farm.shm.groups import Amount, GroupKind, Released, create_groups
 from farm.shm.ring import RingConsumer, RingProducer
 from farm.shm.ring_layout import (
@@ -118,8 +118,12 @@ def test_every_group_has_its_own_account_of_the_same_records(farm):
     assert rows["late"].waiting == Amount()
     assert balance.owed == {"early": 2}, "a group that is not lossless is owed nothing"
     totals = {total.group: total for total in balance.groups}
-    assert totals["early"].leased_records == 1
-    assert totals["early"].settled == Amount(3, 13)
+    assert totals["early"].leased_records == 0, "a dead farm's leases are gone"
+    (alive, _) = farm.balance(running=True).groups
+    assert alive.leased_records == 1
+    assert totals["early"].acknowledged == Amount(2, 11)
+    assert lag_bytes(early, [(0, farm.ring)]) == 2 * 48
+    assert lag_bytes(late, [(0, farm.ring)]) == 0
 
 
 def test_what_a_producer_has_in_hand_is_aborted_once_it_is_dead(farm):
