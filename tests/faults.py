@@ -45,6 +45,7 @@ from accounts import Account
 from faulty_farm import Farm, Witness, wait_until
 from tcp_proxy import TcpProxy
 
+from farm.cli.audit import audit_instance
 from farm.client import NO_RETRY, Client
 from farm.errors import ClientError
 
@@ -282,6 +283,9 @@ class World:
 
     def _kill_farm(self, _step):
         self.farm.kill()
+        dead = audit_instance(self.farm.instance)
+        assert dead.exact, dead
+        assert not dead.running
         self.farm.start()
         for name in ("a0", "a1", "b0"):
             self.wait_for_more(name)

@@ -4,6 +4,7 @@ pytest tests/system/test_fault_schedule.py                  a new seed each time
 FARM_FAULT_SEED=123 pytest tests/system/test_fault_schedule.py
 FARM_FAULT_SEED=123 pytest -m slow tests/system/test_fault_schedule.py
 """
+# ruff: noqa: T201 - what a failed test printed is shown with it
 
 import os
 import random
