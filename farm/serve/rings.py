@@ -20,11 +20,10 @@ from farm.serve.filters import RecordFilter
 from farm.serve.leases import LeftOut, Mark
 from farm.shm.groups import SUBMITTED_RING, Amount, GroupsBlock, Released
 from farm.shm.ring import is_parked, load_head, release
-from farm.shm.ring_layout import RingView, attach_ring
-from farm.shm.segment import Segment, list_segments
+from farm.shm.ring_layout import RingView, attach_ring, ring_indexes
+from farm.shm.segment import Segment
 from farm.shm.wake import Doorbell
 
-_RING_ROLE = "ring"
 _FULL_EIGHTHS = 7
 """So much of a ring is taken, and it counts as full, though no worker waits for room."""
 
@@ -245,9 +244,6 @@ def attach_rings(
         SegmentError: what `Segment.attach` raises.
         CorruptDataError: a ring and the groups segment contradict each other.
     """
-    prefix = f"/farm-{instance}-{_RING_ROLE}"
-    names = (name.removeprefix(prefix) for name in list_segments(instance))
-    found = {int(name) for name in names if name.isdigit()}
     return [
         Ring(
             worker,
@@ -255,7 +251,7 @@ def attach_rings(
             groups,
             space_bells[worker] if worker < min(SUBMITTED_RING, len(space_bells)) else None,
         )
-        for worker in sorted(found | set(range(n_rings)))
+        for worker in sorted({*ring_indexes(instance), *range(n_rings)})
     ]
 
 

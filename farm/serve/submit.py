@@ -34,7 +34,7 @@ SLICE = 16
 """Trajectories taken before others get their turn: about a millisecond."""
 MAX_NAME_BYTES = 32
 
-_pack_header = struct.Struct("<QQQdffIIIIIHHBBBB").pack
+_pack_header = struct.Struct("<QQQdffIIIIHHBBBB").pack
 """`spec.trajectory.RECORD_HEADER`, field by field."""
 _MAX_GAME_ID = (1 << 63) - 1
 _MAX_TICK = (1 << 32) - 1

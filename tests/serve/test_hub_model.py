@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 
 import numpy as np
+import pytest
 from handmade import HandMadeRing, Spec, header
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -46,6 +47,8 @@ KINDS = {
     "half": Opening(group="half", policy=Policy(GroupKind.SAMPLE, 0.5)),
 }
 LOSSLESS = ("all", "odd")
+N_STORES = N_RINGS * (2 * 3 + 3 + 1)
+"""Of a release: a checkpoint of each of two groups, one of the ring, its head."""
 EXPERIENCES_AT = RECORD_HEADER.fields["n_steps"][1]
 _real_release = rings_module.release
 
@@ -274,3 +277,29 @@ def small_record(spec):
 
 HubMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 test_readers_that_die_anywhere_lose_and_miscount_nothing = HubMachine.TestCase
+
+
+@pytest.mark.parametrize("stores", range(24))
+def test_a_release_that_dies_at_any_of_its_stores_is_finished_by_the_next_service(stores):
+    machine = HubMachine()
+    machine.start()
+    try:
+        for name in LOSSLESS:
+            machine.join(name)
+        for ring in range(N_RINGS):
+            machine.write(ring, [0, 1, 1, 0])
+        machine.scan()
+        for entry in machine.members:
+            while machine.take_batch(entry):
+                machine.acknowledge_batch(*entry, min(entry[2]))
+        machine.fuse = stores
+        try:
+            machine.hub.release()
+        except Killed:
+            assert stores < N_STORES
+        else:
+            assert stores >= N_STORES
+        machine.start()
+        machine.every_record_is_accounted_for()
+    finally:
+        machine.teardown()
