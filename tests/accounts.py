@@ -44,10 +44,12 @@ class Account:
         self._is_ordered = is_ordered
         self._ticks = {}
         self._files = {}
+        self._lives = {}
 
     def follow(self, path):
         """Take in the file of one more witness, from now on with every `update`."""
         self._files[path] = 0
+        self._lives[path] = {}
 
     def update(self):
         """Take in what was written since."""
@@ -59,7 +61,9 @@ class Account:
                 data = file.read()
             whole = len(data) // WITNESSED.itemsize * WITNESSED.itemsize
             self._files[path] = n_bytes + whole
-            self.add(np.frombuffer(data[:whole], WITNESSED))
+            rows = np.frombuffer(data[:whole], WITNESSED)
+            self._check_life(path, rows)
+            self.add(rows)
         return self
 
     def add(self, rows):
@@ -120,6 +124,19 @@ class Account:
         twice = state.unmarked[sequence] > 1
         if twice.any():
             self.violations.append(f"came twice without a mark from {worker}: {rows[twice][0]}")
+
+    def _check_life(self, path, rows):
+        """In its own life a client meets each record once, however often it connects."""
+        life = self._lives[path]
+        for worker in np.unique(rows["worker"]).tolist():
+            sequences = rows["sequence"][rows["worker"] == worker].astype(np.int64)
+            had = life.get(worker, np.zeros(0, bool))
+            if sequences.max() >= len(had):
+                had = np.concatenate([had, np.zeros(2 * int(sequences.max()) + 1, bool)])
+            if had[sequences].any() or len(np.unique(sequences)) < len(sequences):
+                self.violations.append(f"{path.name} was given a record of {worker} twice")
+            had[sequences] = True
+            life[worker] = had
 
     def _check_order(self, state, rows):
         if not self._is_ordered:

@@ -45,6 +45,7 @@ from accounts import Account
 from faulty_farm import Farm, Witness, wait_until
 from tcp_proxy import TcpProxy
 
+from farm.cli.audit import audit_instance
 from farm.client import NO_RETRY, Client
 from farm.errors import ClientError
 
@@ -63,6 +64,8 @@ KINDS = (
     "stop_worker",
     "kill_farm",
 )
+GROUPS = "serve.groups={alpha: lossless, beta: lossless}"
+"""Declared, they have a right to everything from the first record on."""
 PAUSE_S = 0.02
 """Between two messages of a witness: what it takes to leave some processor to everyone else."""
 
@@ -105,7 +108,7 @@ class World:
 
     def __init__(self, instance, folder, *overrides, pause_s=PAUSE_S):
         self.folder = folder
-        self.farm = Farm(instance, folder, *overrides)
+        self.farm = Farm(instance, folder, GROUPS, *overrides)
         self.proxy = TcpProxy(self.farm.address)
         self.accounts = {"alpha": Account(), "beta": Account(is_ordered=True)}
         self.witnesses = {}
@@ -280,6 +283,9 @@ class World:
 
     def _kill_farm(self, _step):
         self.farm.kill()
+        dead = audit_instance(self.farm.instance)
+        assert dead.exact, dead
+        assert not dead.running
         self.farm.start()
         for name in ("a0", "a1", "b0"):
             self.wait_for_more(name)

@@ -13,7 +13,7 @@ from farm.errors import SegmentError
 from farm.shm.control import ChildState, ControlBlock, FarmState
 
 ROOT = Path(__file__).resolve().parents[1]
-DEADLINE_S = 90.0
+DEADLINE_S = 45.0
 """For what takes a second or two on a machine that has nothing else to do."""
 FIRST_START_S = 540.0
 """Compiling every kernel on a slow, busy machine; a warm start takes seconds."""
@@ -35,7 +35,7 @@ OVERRIDES = (
     "serve.lease_s=0.5",
     "serve.drain_s=20",
     "supervisor.stop_s=40",
-    "supervisor.silence_s=3",
+    "supervisor.silence_s=2",
     "supervisor.abort_s=0.3",
     # Deaths are what this is about: the farm shall not give up on them.
     "supervisor.intensity=1000",

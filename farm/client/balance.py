@@ -97,12 +97,13 @@ class Gap:
     """Records that the farm has not handed to the group, or that it has not acknowledged."""
     lost: int
     """Records published for the group that neither arrived nor are accounted for. 0 while nothing
-    moves; below 0 while trajectories that have arrived are not acknowledged yet."""
+    moves; below 0 while trajectories that have arrived are not acknowledged yet, and of a `latest`
+    or `sample` group also by those that it passed over while a member had them."""
 
     @property
     def is_explained(self) -> bool:
         """Whether every gap is a record that the farm has counted."""
-        return self.lost == 0 and self.missing <= self.dropped + self.left_out + self.waiting
+        return self.lost <= 0 and self.missing <= self.dropped + self.left_out + self.waiting
 
 
 def balance_request() -> bytes:

@@ -290,7 +290,8 @@ class Client:
 
         Raises:
             UnavailableError: no farm answers, or it stopped midway; it may have taken some.
-            RejectedError: the farm has another spec (FAILED_PRECONDITION).
+            RejectedError: the farm has another spec (FAILED_PRECONDITION), or nobody has made room
+                for `serve.client_timeout_s` (RESOURCE_EXHAUSTED).
             UsageError: a trajectory is too long to be sent; those before it were.
         """
         submission = Submission(trajectories)

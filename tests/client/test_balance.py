@@ -109,7 +109,15 @@ def test_of_a_worker_that_has_sent_nothing_yet_everything_waits():
 
 
 def test_arrived_and_not_acknowledged_is_below_nothing():
-    assert the_gap(Seen(0, 2, 0), group(waiting=3, leased=3), published=3).lost == -3
+    gap = the_gap(Seen(0, 2, 0), group(waiting=3, leased=3), published=3)
+    assert gap.lost == -3
+    assert gap.is_explained
+
+
+def test_passed_over_while_a_member_had_it_is_below_nothing():
+    gap = the_gap(Seen(0, 3, 0), group(acknowledged=2, passed=4), published=6)
+    assert (gap.missing, gap.left_out, gap.lost) == (2, 4, -2)
+    assert gap.is_explained
 
 
 def test_a_group_that_is_gone_is_named_with_those_there_are():

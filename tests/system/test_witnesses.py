@@ -1,6 +1,8 @@
 """The means of the fault tests: would they see a fault, and do they cause the one they say?"""
 
 import contextlib
+import importlib.util
+import itertools
 import socket
 import threading
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from accounts import Account
 from faults import KINDS, schedule
+from faulty_farm import ROOT
 from tcp_proxy import TcpProxy
 from witness import WITNESSED
 
@@ -83,11 +86,47 @@ def test_a_file_is_read_on_from_where_it_ended_and_half_an_entry_is_left_for_lat
     assert made.update().rows == 3
 
 
+def test_one_client_gets_a_record_once_and_another_may_get_it_again(tmp_path):
+    made = Account()
+    for name in ("a.bin", "b.bin"):
+        made.follow(tmp_path / name)
+        (tmp_path / name).write_bytes(rows(0, 1, redelivered=1).tobytes())
+    assert not made.update().violations
+    with (tmp_path / "a.bin").open("ab") as file:
+        file.write(rows(1, 2, redelivered=1).tobytes())
+    (violation,) = made.update().violations
+    assert violation == "a.bin was given a record of 0 twice"
+
+
 def test_the_same_seed_is_the_same_schedule_and_every_kind_comes_before_one_comes_again():
     assert schedule(5, 30) == schedule(5, 30)
     assert schedule(5, 30) != schedule(6, 30)
     kinds = [step.kind for step in schedule(5, len(KINDS))]
     assert sorted(kinds) == sorted(KINDS)
+
+
+@pytest.fixture(scope="module")
+def soak():
+    """tools/soak.py, which lies in no package."""
+    spec = importlib.util.spec_from_file_location("soak", ROOT / "tools" / "soak.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_soak_sees_growth_within_lives_and_none_between_them(soak):
+    """A later life that is larger from its beginning has not grown."""
+    flat = [(float(second), 50.0 + 10 * life) for life in (0, 1) for second in range(60)]
+    assert soak.slope([flat[:60], flat[60:]]) == pytest.approx(0.0)
+    growing = [(second, 50 + 2 * second / 60) for second in range(60)]
+    assert soak.slope([growing]) == pytest.approx(2.0)
+    assert soak.slope([growing, flat[:60]]) == pytest.approx(1.0)
+
+
+def test_a_soak_with_the_same_seed_is_the_same_and_has_every_fault(soak):
+    first = list(itertools.islice(soak.steps(3), 200))
+    assert first == list(itertools.islice(soak.steps(3), 200))
+    assert {step.kind for step in first} == set(KINDS)
 
 
 class Echo:
