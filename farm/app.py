@@ -31,10 +31,12 @@ from farm.shm.wake import Doorbell
 from farm.supervisor import ports, warm_stamp
 from farm.supervisor.arbiter import Arbiter, Rules
 from farm.supervisor.deadlines import NS_PER_S, Limits
+from farm.supervisor.notify import Notifier
 from farm.supervisor.restart import RestartPolicy
 from farm.supervisor.signals import SignalQueue
 from farm.supervisor.spawn import ChildProcess, Spawner
 from farm.supervisor.specs import MAX_ROLLOUTS, ChildSpec, children_of, warm_up
+from farm.supervisor.status import StatusLine
 from farm.telemetry import log
 from farm.version import __version__
 
@@ -94,6 +96,7 @@ def run(
             is_open=farm.is_open,
             on_ready=lambda: farm.serve(arbiter, ready, seconds, quiet=quiet),
         )
+        arbiter.report_to(_notifier(farm.control, stack))
         arbiter.want(farm.children())
         exit_code = arbiter.run()
         log.get_logger().info("farm_stopped", exit_code=exit_code, uptime_s=_process_age_s())
@@ -216,6 +219,13 @@ def _bell_fds(stack: ExitStack) -> list[int]:
     for bell in bells:
         stack.callback(bell.close)
     return [bell.fileno() for bell in bells]
+
+
+def _notifier(control: ControlBlock, stack: ExitStack) -> Notifier | None:
+    notifier = Notifier.take(os.environ, os.getpid(), StatusLine(control))
+    if notifier is not None:
+        stack.callback(notifier.close)
+    return notifier
 
 
 def _rules(config: SupervisorConfig) -> Rules:
