@@ -61,8 +61,12 @@ def stack():
             Capabilities=["CAPABILITY_IAM"],
         )
         found = formation.describe_stack_resources(StackName="farm")["StackResources"]
-        # moto lists what it leaves out too, as an empty entry.
-        made = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in found if one}
+        # moto lists what it leaves out too, as an entry without a name.
+        made = {
+            one["LogicalResourceId"]: one["PhysicalResourceId"]
+            for one in found
+            if "LogicalResourceId" in one
+        }
         yield boto3.client, made
 
 
