@@ -1,8 +1,8 @@
 """The CloudFormation template: linted, and created in the AWS that moto plays.
 
-Not exercised: AWS itself; of the bucket its policy, lifecycle and block of public access, which moto
-leaves out. The user data is checked as a script and not run; what it runs, tools/install.sh, is in
-test_install.py.
+Not exercised: AWS itself; of the bucket its policy, lifecycle and block of public access, which
+moto leaves out. The user data is checked as a script and not run; what it runs, tools/install.sh,
+is in test_install.py.
 """
 
 import ast
