@@ -40,11 +40,13 @@ from farm.shm.wake import Doorbell
 from farm.supervisor import ports, warm_stamp
 from farm.supervisor.arbiter import Arbiter, Rules
 from farm.supervisor.deadlines import NS_PER_S, Limits
+from farm.supervisor.notify import Notifier
 from farm.supervisor.restart import RestartPolicy
 from farm.supervisor.segments import Segments, take_leftovers, take_segments
 from farm.supervisor.signals import SignalQueue
 from farm.supervisor.spawn import ChildProcess, Spawner
 from farm.supervisor.specs import MAX_ROLLOUTS, ROLLOUT_ROLE, ChildSpec, children_of, warm_up
+from farm.supervisor.status import StatusLine
 from farm.telemetry import log
 from farm.version import __version__
 
@@ -105,6 +107,7 @@ def run(
         _publish(config, segments.control, quiet=quiet)
         farm = _Farm(config, segments, cold=not warm_stamp.is_warm())
         arbiter = _arbiter(farm, stack, signals, lambda: farm.serve(ready, seconds, quiet=quiet))
+        arbiter.report_to(_notifier(farm.control, stack))
         arbiter.want(farm.children())
         exit_code = arbiter.run()
         segments.end()
@@ -297,6 +300,13 @@ def _bell_fds(stack: ExitStack) -> list[int]:
     for bell in bells:
         stack.callback(bell.close)
     return [bell.fileno() for bell in bells]
+
+
+def _notifier(control: ControlBlock, stack: ExitStack) -> Notifier | None:
+    notifier = Notifier.take(os.environ, os.getpid(), StatusLine(control))
+    if notifier is not None:
+        stack.callback(notifier.close)
+    return notifier
 
 
 def _rules(config: SupervisorConfig) -> Rules:

@@ -105,8 +105,8 @@ def _starter():
     """Starts processes and sees to it that none outlives the scope."""
     started = []
 
-    def start(command, **options):
-        process = Running([sys.executable, *map(str, command)], **options)
+    def start(command, *, within=(), **options):
+        process = Running([*within, sys.executable, *map(str, command)], **options)
         started.append(process)
         return process
 

@@ -38,6 +38,7 @@ start here:
   farm drain                         produce nothing more, deliver what is there, then stop
   farm config match=ffa4             what a config comes to, and where each value came from
   farm bench --list                  what can be measured
+  farm logs --journal farm           what a farm under systemd has logged, for a person
   farm replay game.gior --show       watch a recorded game
 
 {OVERRIDES_HELP}
@@ -113,6 +114,23 @@ exit codes:
   70 internal error    75 the time is over and something is left
 """
 
+LOGS_HELP = """\
+examples:
+  farm logs --journal farm -f        the service of this machine: its last lines, and on
+  farm logs --journal farm --level warning --since 2h
+  farm logs farm.log --role rollout-0 --event 'child_*'
+  farm logs farm.log --follow        on and on, also when the file is rotated; Ctrl-C ends it
+  farm up | farm logs --level error  read from a pipe, as lines come
+  farm logs farm.log --json --since 2026-01-31T12:30 --event child_exited
+
+A farm logs JSON lines where no person watches; this shows them as columns. Lines that are none of
+its own, such as the dump of a crash, are shown as they are, unless --role or --event is given; with
+--json they become {"event": "foreign_line", "text": ...}. Times are in UTC.
+
+exit codes:
+  0 done    2 usage    69 the file or the journal cannot be read
+"""
+
 CONFIG_HELP = f"""\
 examples:
   farm config                        every value, where it came from, when a change of it applies
@@ -176,6 +194,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_top(commands)
     _add_audit(commands)
     _add_drain(commands)
+    _add_logs(commands)
     _add_config(commands)
     _add_bench(commands)
     _add_replay(commands)
@@ -320,6 +339,50 @@ def _add_drain(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--json", action="store_true", help="the balance as one JSON object")
 
 
+def _add_logs(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "logs", "show the log of a farm to a person", LOGS_HELP)
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="file to read, - for standard input (default: that, if anything comes there)",
+    )
+    parser.add_argument(
+        "--journal", type=_unit, metavar="UNIT", help="read the journal of this unit of systemd"
+    )
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="go on as lines are logged, until Ctrl-C"
+    )
+    parser.add_argument("--json", action="store_true", help="JSON lines, as they were logged")
+    filters = parser.add_argument_group("filters", "what passes every filter given is shown")
+    filters.add_argument(
+        "--role",
+        action="append",
+        default=[],
+        metavar="R",
+        help="this role, such as rollout, or one child, such as rollout-0; repeat for more",
+    )
+    filters.add_argument(
+        "--level",
+        choices=("debug", "info", "warning", "error", "critical"),
+        default="debug",
+        metavar="L",
+        help="from this level on: debug, info, warning, error or critical (default: %(default)s)",
+    )
+    filters.add_argument(
+        "--event",
+        action="append",
+        default=[],
+        metavar="E",
+        help="these events; a pattern such as 'child_*' takes several; repeat for more",
+    )
+    filters.add_argument(
+        "--since",
+        metavar="T",
+        help="from then on: 90s, 10m, 2h or 1d ago, or a time such as 2026-01-31T12:30 in UTC",
+    )
+
+
 def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "config", "show or check the config", CONFIG_HELP)
     parser.add_argument("--check", action="store_true", help="validate only")
@@ -396,6 +459,14 @@ def _instance(text: str) -> str:
     if not re.fullmatch(patterns.INSTANCE, text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no name of a farm: up to 32 of a-z, 0-9 and -, no - in front"
+        )
+    return text
+
+
+def _unit(text: str) -> str:
+    if not re.fullmatch(r"[\w:.@\\][\w:.@\\-]*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of a unit, such as farm or farm@blue"
         )
     return text
 

@@ -6,6 +6,7 @@ that rewrites itself stays whole. When the tail ends, or Ctrl-C comes, the farm 
 """
 
 import argparse
+import faulthandler
 import os
 import signal
 import subprocess
@@ -33,6 +34,8 @@ def _run(
     ready: Callable[[str], subprocess.Popen[bytes]] | None = None,
     quiet: bool = False,
 ) -> int:
+    # A service manager whose watchdog was not fed sends SIGABRT: the log then says where we were.
+    faulthandler.enable()
     # Before the imports, which take most of a start: a signal from here on is a clean stop.
     with SignalQueue() as signals:
         from farm import app  # noqa: PLC0415 - it loads NumPy, see `run`

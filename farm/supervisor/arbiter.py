@@ -28,9 +28,11 @@ from msgspec import Struct
 
 from farm.errors import EXIT_CONFIG, EXIT_INTERNAL, EXIT_OK, EXIT_UNAVAILABLE
 from farm.shm.control import ControlBlock, FarmState
+from farm.supervisor import orphans
 from farm.supervisor.companion import Companion
 from farm.supervisor.deadlines import NS_PER_S, Limits, overdue
 from farm.supervisor.lifecycle import Event, FarmEvent, FarmPhase, Phase, allowed, farm_move
+from farm.supervisor.notify import Notifier
 from farm.supervisor.restart import GiveUp, RestartPolicy, decide, forget
 from farm.supervisor.signals import SignalQueue
 from farm.supervisor.spawn import Process
@@ -106,6 +108,8 @@ class Arbiter:
         self._desired: dict[str, ChildSpec] = {}
         self._actual: dict[str, WatchedChild] = {}
         self._companion: Companion | None = None
+        self._notifier: Notifier | None = None
+        self._has_orphans = orphans.come_to_us()
         self._phase = FarmPhase.STARTING
         self._exit_code = EXIT_OK
         self._now_ns = time.monotonic_ns()
@@ -127,6 +131,10 @@ class Arbiter:
         """Watch a process that is no child: when it ends, the farm stops; it ends with the farm."""
         self._companion = Companion(process, self._rules.limits.abort_ns, self._now_ns)
         self._selector.register(process, selectors.EVENT_READ)
+
+    def report_to(self, notifier: Notifier | None) -> None:
+        """Tell a service manager, if there is one, how the farm stands, from the next turn on."""
+        self._notifier = notifier
 
     def stop_at(self, at_ns: int) -> None:
         """Stop with exit code 0 at this `time.monotonic_ns`."""
@@ -154,6 +162,7 @@ class Arbiter:
             self._replace_silent()
             self._reap_dead()
             self._restore_count()
+            self._report()
         self._selector.close()
         return self._exit_code
 
@@ -222,6 +231,15 @@ class Arbiter:
                 self._let_go(self._companion.process)
                 self._companion = None
                 self.stop(exit_code, f"its companion ended with exit code {exit_code}")
+        if self._has_orphans:
+            self._reap_orphans()
+
+    def _reap_orphans(self) -> None:
+        known = {child.process.pid for child in self._actual.values() if child.process}
+        if self._companion is not None:
+            known.add(self._companion.process.pid)
+        for pid in orphans.reap(known):
+            self._log.debug("orphan_reaped", orphan_pid=pid)
 
     def _settle(self, child: WatchedChild, death: Death) -> None:
         name = child.spec.name
@@ -337,6 +355,12 @@ class Arbiter:
         return child.phase is Phase.KILLING and self._now_ns - child.since_ns > UNKILLABLE_NS
 
     # small things
+
+    def _report(self) -> None:
+        if self._notifier is not None and self._phase is not FarmPhase.ENDED:
+            # A child that even SIGKILL does not end is for whoever watches us.
+            sound = not any(self._lost(child) for child in self._actual.values())
+            self._notifier.poll(self._phase, self._now_ns, sound=sound)
 
     def _is_up(self) -> bool:
         return self._phase in {FarmPhase.STARTING, FarmPhase.RUNNING}

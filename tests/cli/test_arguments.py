@@ -6,7 +6,7 @@ from farm.cli.arguments import build_parser, parse
 from farm.errors import EXIT_USAGE
 from farm.version import __version__
 
-COMMANDS = ["up", "tail", "top", "audit", "drain", "config", "bench"]
+COMMANDS = ["up", "tail", "top", "audit", "drain", "logs", "config", "bench"]
 
 
 def parsed(*argv):
@@ -80,6 +80,15 @@ def test_top_takes_the_address_of_a_farm_elsewhere():
     assert parsed("top").address is None
 
 
+def test_logs_takes_a_file_or_a_unit_and_repeated_filters():
+    line = "logs - -f --role rollout-0 --role experiences --event child_* --level error --since 2h"
+    args = parsed(*line.split())
+    assert (args.file, args.follow, args.level, args.since) == ("-", True, "error", "2h")
+    assert (args.role, args.event) == (["rollout-0", "experiences"], ["child_*"])
+    assert parsed("logs", "--journal", "farm@blue.service").journal == "farm@blue.service"
+    assert parsed("logs").level == "debug"
+
+
 def test_bench_takes_a_name_a_time_and_overrides():
     args = parsed("bench", "engine", "--seconds", "3", "worker.count=2")
     assert (args.name, args.seconds, args.overrides) == ("engine", 3.0, ["worker.count=2"])
@@ -119,6 +128,10 @@ def test_config_takes_its_switches():
         "top --instance -x",
         f"top --instance {'a' * 300}",
         "top a b",
+        "logs a b",
+        "logs --level loud",
+        "logs --journal --follow",
+        "logs --journal a/b",
         "top worker.count=1 b",
         "--foo",
     ],

@@ -15,17 +15,21 @@ def child(name, target="beats", **more):
 
 
 def _mini_farm(start, instance):
-    def start_farm(*children, env=None, **plan):
+    def start_farm(*children, env=None, wrapper=(), within=(), **plan):
         paths = {"PYTHONPATH": f"{ROOT}:{HERE}"}
-        command = [HERE / "mini_farm.py", instance, json.dumps({"children": children, **plan})]
-        return start(command, env={**paths, **(env or {})})
+        plan_text = json.dumps({"children": children, **plan})
+        command = [*wrapper, HERE / "mini_farm.py", instance, plan_text]
+        return start(command, env={**paths, **(env or {})}, within=within)
 
     return start_farm
 
 
 @pytest.fixture
 def mini_farm(start_process, instance):
-    """Starts `mini_farm.py` with these children and rules."""
+    """Starts `mini_farm.py` with these children and rules.
+
+    `wrapper`: arguments of Python before it, `within`: a command that runs Python.
+    """
     return _mini_farm(start_process, instance)
 
 

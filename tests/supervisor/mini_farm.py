@@ -6,6 +6,7 @@ python mini_farm.py INSTANCE '{"children": [{"name": "a", "target": "targets:bea
 """
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -27,10 +28,12 @@ from farm.shm.control import ControlBlock
 from farm.shm.wake import Doorbell
 from farm.supervisor.arbiter import Arbiter, Rules
 from farm.supervisor.deadlines import NS_PER_S, Limits
+from farm.supervisor.notify import Notifier
 from farm.supervisor.restart import RestartPolicy
 from farm.supervisor.signals import SignalQueue
 from farm.supervisor.spawn import ChildProcess, Spawner
 from farm.supervisor.specs import ChildSpec, Kind
+from farm.supervisor.status import StatusLine
 from farm.telemetry import log
 
 LIMITS_S = {"start": 20, "task": 20, "silence": 20, "abort": 5, "stop": 20}
@@ -62,6 +65,7 @@ def main() -> int:
             on_ready=lambda: _ready(arbiter, plan),
             on_drain=lambda: _drain(arbiter, plan),
         )
+        arbiter.report_to(Notifier.take(os.environ, os.getpid(), StatusLine(control)))
         arbiter.want(map(_spec, plan["children"]))
         exit_code = arbiter.run()
         control.unlink()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -122,6 +123,27 @@ def reports_context(ctx):
         stdin=str(Path("/proc/self/fd/0").readlink()),
     )
     return beats(ctx)
+
+
+def reports_environment(ctx):
+    ctx.log.info("environment", names=sorted(os.environ))
+    return beats(ctx)
+
+
+def leaves_orphans(ctx):
+    """Leaves processes behind that end by themselves, and says when not even a zombie is left."""
+    shell = ["/bin/sh", "-c", "for _ in 1 2 3; do sleep 0.2 & echo $!; done"]
+    done = subprocess.run(shell, stdout=subprocess.PIPE, text=True, check=True)
+    pids = [int(word) for word in done.stdout.split()]
+    ctx.log.info("orphans_left", pids=pids)
+    ctx.slot.state = ChildState.READY
+    while not ctx.stopping:
+        ctx.slot.beat(time.monotonic_ns())
+        if pids and not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            ctx.log.info("orphans_gone", pids=pids)
+            pids = []
+        time.sleep(BEAT_S)
+    return 0
 
 
 def has_threads(ctx):
