@@ -11,7 +11,8 @@ FarmError                      70  anything of the farm's own
 ├─ SegmentError                70  a shared-memory segment cannot be used
 │  ├─ SegmentAbsentError           nobody made it
 │  ├─ SegmentNotReadyError         it is being made
-│  └─ SegmentLayoutError           it has another magic, layout version or size
+│  ├─ SegmentLayoutError           it has another magic, layout version or size
+│  └─ SegmentFullError             every place that it has is taken
 ├─ LifecycleError              70  a move that a lifecycle does not allow: a bug of ours
 ├─ CorruptDataError            70  bytes that fail their checksum or their shape
 │  └─ ReplayError                  a file of recorded games cannot be understood; carries its path
@@ -100,6 +101,10 @@ class SegmentNotReadyError(SegmentError):
 
 class SegmentLayoutError(SegmentError):
     """The segment has another magic, layout version or size than this build reads."""
+
+
+class SegmentFullError(SegmentError):
+    """Every place that the segment has is taken."""
 
 
 class LifecycleError(FarmError):

@@ -157,11 +157,11 @@ class HandMadeRing:
 
     def write_bytes(self, payload, n_experiences=0):
         """Publish one record of any bytes; False if the ring is full."""
-        place = self.producer.try_claim(len(payload))
+        place = self.producer.try_claim(len(payload), n_experiences)
         if place is None:
             return False
         place[:] = payload
-        self.producer.publish(n_experiences)
+        self.producer.publish()
         self.n_written += 1
         return True
 

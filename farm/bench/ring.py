@@ -83,19 +83,19 @@ def produce(
     spins = 0
     while done < n_records and spins < SPIN_LOADS:
         sequence = ring.next_sequence(cursor)
-        offset = ring.try_claim(mem, cursor, n_bytes)
+        offset = ring.try_claim(mem, cursor, n_bytes, 1)
         if offset < 0:
             if cursor[ring.PENDING] > 0:
-                ring.publish(mem, cursor, 0, 0)
+                ring.publish(mem, cursor, 0)
             spins += 1
             continue
         spins = 0
         _fill(mem, offset, n_bytes // _WORD_BYTES, sequence)
         done += 1
         if cursor[ring.PENDING] >= batch_records:
-            ring.publish(mem, cursor, 0, 0)
+            ring.publish(mem, cursor, 0)
     if cursor[ring.PENDING] > 0:
-        ring.publish(mem, cursor, 0, 0)
+        ring.publish(mem, cursor, 0)
     return done
 
 

@@ -70,6 +70,11 @@ class RingConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     bytes: Annotated[int, Meta(ge=65_536, le=1 << 34), reload("restart")] = 1 << 26
     """Capacity in bytes, a power of two."""
+    when_full: Annotated[Literal["block", "drop_newest", "sample"], reload("live")] = "block"
+    """block: a full ring parks its worker, and nothing is lost; drop_newest: it plays on and drops
+    by count; sample: likewise, and from half full on it writes only a part."""
+    sample: Annotated[float, Meta(gt=0.0, le=1.0), reload("live")] = 0.1
+    """Part of the trajectories that sample writes into a ring that is more than half full."""
 
 
 class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -39,7 +39,7 @@ from farm.shm.cells import CellView, TextCell, WordCell
 from farm.shm.lease import CONTROL_ROLE, Lease, acquire_instance, unlink_instance
 from farm.shm.segment import Segment, SegmentKind, segment_name
 
-CONTROL_LAYOUT = 1
+CONTROL_LAYOUT = 2
 """Bump with any change of offsets or meaning above, COUNTERS included."""
 
 MAX_CHILDREN = 80
@@ -78,6 +78,7 @@ COUNTERS = (
     "rpc_errors",
     "corrupt_records",
     "subscriptions",
+    "sampled_records",
 )
 """Labels of the counters of a slot, by position; at most 32."""
 

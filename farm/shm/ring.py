@@ -10,7 +10,7 @@ may call them too; the two classes at the end wrap them for tests and cold paths
 
 The producer's private state is its cursor, int64[16], from `recover`. Claims are visible to nobody
 until `publish`, which makes all of them visible with one store: a producer killed before it leaves
-nothing. The consumer's private state is a position.
+nothing but the number of its attempts. The consumer's private state is a position.
 
 A ring may hold garbage (a stray write, a fault): the consumer checks each record against position
 and tail and gets CORRUPT instead of reading out of bounds, and goes on at the tail; the producer
@@ -27,6 +27,8 @@ from farm.jit import inline
 from farm.shm.atomics import fence, load_acquire, load_word, store_release, store_word
 from farm.shm.ring_layout import (
     ALIGNMENT,
+    ATTEMPTED_EXPERIENCES_OFFSET,
+    ATTEMPTED_RECORDS_OFFSET,
     CHECKPOINT_OFFSET,
     DATA_OFFSET,
     HEAD_OFFSET,
@@ -35,10 +37,14 @@ from farm.shm.ring_layout import (
     MAX_RECORD_BYTES,
     PARKED_OFFSET,
     RECORD_HEADER_BYTES,
+    SAVED_ABORTED_EXPERIENCES,
+    SAVED_ABORTED_RECORDS,
     SAVED_DROPPED_EXPERIENCES,
     SAVED_DROPPED_RECORDS,
     SAVED_EXPERIENCES,
     SAVED_GAMES,
+    SAVED_SAMPLED_EXPERIENCES,
+    SAVED_SAMPLED_RECORDS,
     SAVED_SEQUENCE,
     SAVED_TAIL,
     SKIP_LENGTH,
@@ -46,6 +52,7 @@ from farm.shm.ring_layout import (
     TAIL_OFFSET,
     max_payload_bytes,
     read_checkpoint,
+    unpublished,
 )
 from farm.shm.segment import Segment
 
@@ -74,11 +81,21 @@ PENDING = 4
 LAST_CLAIM = 5
 """Byte position where the last claim begins, behind a skip marker if it has one."""
 EXPERIENCES = 6
+"""Published ones."""
 GAMES = 7
 DROPPED_RECORDS = 8
 DROPPED_EXPERIENCES = 9
-LAST_STAMP = 10
+SAMPLED_RECORDS = 10
+SAMPLED_EXPERIENCES = 11
+ABORTED_RECORDS = 12
+ABORTED_EXPERIENCES = 13
+ATTEMPTED_EXPERIENCES = 14
+"""Published, dropped, sampled, aborted, and those of the claims."""
+LAST_STAMP = 15
 CURSOR_WORDS = 16
+
+RING_FULL, SAMPLED = DROPPED_RECORDS, SAMPLED_RECORDS
+"""Why records are dropped: there was no room, or on purpose, so that the rest has some."""
 
 Mem: TypeAlias = NDArray[np.uint8]
 Cursor: TypeAlias = NDArray[np.int64]
@@ -89,7 +106,8 @@ _int64 = cast("Callable[[int], int]", np.int64)
 def recover(segment: Segment) -> Cursor:
     """The cursor of a producer that continues where the last one published.
 
-    What a dead producer had claimed and not published never happened.
+    What a dead producer had claimed and not published never happened; that it was attempted is
+    counted as aborted, once, however many producers die before they publish.
 
     Returns:
         int64[CURSOR_WORDS].
@@ -98,6 +116,7 @@ def recover(segment: Segment) -> Cursor:
         CorruptDataError: the ring's checkpoints contradict its tail.
     """
     saved = read_checkpoint(segment)
+    aborted = unpublished(segment, saved)
     words = np.zeros(CURSOR_WORDS, dtype=np.uint64)
     words[CLAIMED] = words[PUBLISHED] = words[LAST_CLAIM] = saved.tail
     words[CACHED_HEAD] = segment.load(HEAD_OFFSET)
@@ -106,10 +125,17 @@ def recover(segment: Segment) -> Cursor:
     words[GAMES] = saved.games
     words[DROPPED_RECORDS] = saved.dropped_records
     words[DROPPED_EXPERIENCES] = saved.dropped_experiences
+    words[SAMPLED_RECORDS] = saved.sampled_records
+    words[SAMPLED_EXPERIENCES] = saved.sampled_experiences
+    words[ABORTED_RECORDS], words[ABORTED_EXPERIENCES] = aborted
+    words[ATTEMPTED_EXPERIENCES] = saved.accounted_experiences + aborted[1]
     # The other slot may hold the stamp that comes next, never published: skip it, so that a reader
     # who looks twice cannot take two different checkpoints for one. Parity, the slot, stays.
     words[LAST_STAMP] = saved.stamp + 2
-    return words.view(np.int64)
+    cursor = words.view(np.int64)
+    if aborted != (saved.aborted_records, saved.aborted_experiences):
+        _checkpoint(segment.mem, cursor)
+    return cursor
 
 
 @inline
@@ -139,13 +165,14 @@ def _too_large(mem: Mem, n_bytes: int) -> bool:
 
 
 @inline
-def try_claim(mem: Mem, cursor: Cursor, n_bytes: int) -> int:
+def try_claim(mem: Mem, cursor: Cursor, n_bytes: int, n_experiences: int) -> int:
     """Take room for a record; it becomes visible with the next `publish`.
 
     Args:
         mem: uint8[8192 + capacity], written.
         cursor: int64[CURSOR_WORDS], the producer's, written.
         n_bytes: payload in bytes, 0 or more.
+        n_experiences: experiences in the record.
 
     Returns:
         Offset of the payload in `mem`, a multiple of 8; or, negative, FULL or TOO_LARGE.
@@ -169,9 +196,30 @@ def try_claim(mem: Mem, cursor: Cursor, n_bytes: int) -> int:
     store_word(mem, DATA_OFFSET + place, (position << LAP_SHIFT) | payload)
     cursor[LAST_CLAIM] = position
     cursor[CLAIMED] = position + record
-    cursor[SEQUENCE] += 1
     cursor[PENDING] += 1
+    _attempt(mem, cursor, 1, n_experiences)
     return _int64(DATA_OFFSET + place + RECORD_HEADER_BYTES)
+
+
+@inline
+def _attempt(mem: Mem, cursor: Cursor, n_records: int, n_experiences: int) -> None:
+    """Count what is claimed or dropped, before anything else is known of it."""
+    cursor[SEQUENCE] += _int64(n_records)
+    cursor[ATTEMPTED_EXPERIENCES] += _int64(n_experiences)
+    store_release(mem, ATTEMPTED_RECORDS_OFFSET, cursor[SEQUENCE] + cursor[ABORTED_RECORDS])
+    store_release(mem, ATTEMPTED_EXPERIENCES_OFFSET, cursor[ATTEMPTED_EXPERIENCES])
+
+
+@inline
+def _claimed_experiences(cursor: Cursor) -> int:
+    """Experiences of the claims since the last publish."""
+    return _int64(
+        cursor[ATTEMPTED_EXPERIENCES]
+        - cursor[EXPERIENCES]
+        - cursor[DROPPED_EXPERIENCES]
+        - cursor[SAMPLED_EXPERIENCES]
+        - cursor[ABORTED_EXPERIENCES]
+    )
 
 
 @inline
@@ -196,7 +244,7 @@ def shrink(mem: Mem, cursor: Cursor, n_bytes: int) -> None:
 def abandon(mem: Mem, cursor: Cursor) -> int:
     """Give up every claim since the last publish; their sequences are used by the next records.
 
-    What was dropped in the meantime becomes visible.
+    They count as aborted. What was dropped in the meantime becomes visible.
 
     Returns:
         How many records were given up.
@@ -204,22 +252,23 @@ def abandon(mem: Mem, cursor: Cursor) -> int:
     n_records = _int64(cursor[PENDING])
     cursor[CLAIMED] = cursor[LAST_CLAIM] = cursor[PUBLISHED]
     cursor[SEQUENCE] -= n_records
+    cursor[ABORTED_RECORDS] += n_records
+    cursor[ABORTED_EXPERIENCES] += _claimed_experiences(cursor)
     cursor[PENDING] = 0
     _checkpoint(mem, cursor)
     return n_records
 
 
 @inline
-def publish(mem: Mem, cursor: Cursor, n_experiences: int, n_games: int) -> None:
+def publish(mem: Mem, cursor: Cursor, n_games: int) -> None:
     """Make every claim since the last publish visible, all at once.
 
     Args:
         mem: uint8[8192 + capacity], written.
         cursor: int64[CURSOR_WORDS], written.
-        n_experiences: experiences in those records.
         n_games: games finished within them.
     """
-    cursor[EXPERIENCES] += _int64(n_experiences)
+    cursor[EXPERIENCES] += _claimed_experiences(cursor)
     cursor[GAMES] += _int64(n_games)
     _checkpoint(mem, cursor)
     store_release(mem, TAIL_OFFSET, cursor[CLAIMED])
@@ -228,14 +277,14 @@ def publish(mem: Mem, cursor: Cursor, n_experiences: int, n_games: int) -> None:
 
 
 @inline
-def drop(mem: Mem, cursor: Cursor, n_records: int, n_experiences: int) -> None:
+def drop(mem: Mem, cursor: Cursor, reason: int, n_records: int, n_experiences: int) -> None:
     """Count records that are dropped instead of written; each uses up a sequence, so the gap shows.
 
-    Visible at once, or with the claims that wait for their publish.
+    Visible at once, or with the claims that wait for their publish. `reason`: RING_FULL or SAMPLED.
     """
-    cursor[SEQUENCE] += _int64(n_records)
-    cursor[DROPPED_RECORDS] += _int64(n_records)
-    cursor[DROPPED_EXPERIENCES] += _int64(n_experiences)
+    _attempt(mem, cursor, n_records, n_experiences)
+    cursor[reason] += _int64(n_records)
+    cursor[reason + 1] += _int64(n_experiences)
     if cursor[PENDING] == 0:
         _checkpoint(mem, cursor)
 
@@ -252,6 +301,10 @@ def _checkpoint(mem: Mem, cursor: Cursor) -> None:
     store_release(mem, line + SAVED_GAMES, cursor[GAMES])
     store_release(mem, line + SAVED_DROPPED_RECORDS, cursor[DROPPED_RECORDS])
     store_release(mem, line + SAVED_DROPPED_EXPERIENCES, cursor[DROPPED_EXPERIENCES])
+    store_release(mem, line + SAVED_SAMPLED_RECORDS, cursor[SAMPLED_RECORDS])
+    store_release(mem, line + SAVED_SAMPLED_EXPERIENCES, cursor[SAMPLED_EXPERIENCES])
+    store_release(mem, line + SAVED_ABORTED_RECORDS, cursor[ABORTED_RECORDS])
+    store_release(mem, line + SAVED_ABORTED_EXPERIENCES, cursor[ABORTED_EXPERIENCES])
     store_release(mem, line + STAMP, stamp)
     cursor[LAST_STAMP] = stamp
 
@@ -382,21 +435,25 @@ class RingProducer:
         segment.adopt(generation)
         unpark(self.mem)
 
-    def try_claim(self, n_bytes: int) -> memoryview | None:
+    def try_claim(self, n_bytes: int, n_experiences: int = 0) -> memoryview | None:
         """Room for a payload, to be written before `publish`; None if the ring is full.
+
+        Args:
+            n_bytes: payload in bytes.
+            n_experiences: experiences in the record.
 
         Raises:
             ValueError: such a payload never fits.
         """
-        offset = try_claim(self.mem, self.cursor, n_bytes)
+        offset = try_claim(self.mem, self.cursor, n_bytes, n_experiences)
         if offset == TOO_LARGE:
             limit = max_payload_bytes(self.segment.parameter)
             raise ValueError(f"{n_bytes} bytes: {self.segment.name} takes payloads of 0 to {limit}")
         return None if offset == FULL else self.mem[offset : offset + n_bytes].data
 
-    def publish(self, n_experiences: int = 0, n_games: int = 0) -> None:
+    def publish(self, *, n_games: int = 0) -> None:
         """Make all claims visible."""
-        publish(self.mem, self.cursor, n_experiences, n_games)
+        publish(self.mem, self.cursor, n_games)
 
 
 class RingConsumer:

@@ -7,6 +7,7 @@
     4352    parked               producer     consumer, after a release     fence on both sides
     4480    checkpoint 0         producer     the next producer, tools      release
     4608    checkpoint 1         producer     the next producer, tools      release
+    4736    attempts             producer     the next producer, tools      release
     8192    data, `capacity` bytes
 
 Each line has 128 bytes of its own: two processes that write neighbours would take the cache line
@@ -23,11 +24,21 @@ A record, 8-byte aligned, in one piece:
     +4  lap       u32   position / 8, low 32 bits: what is left of an earlier lap is no record here
     +8  payload, then 0 to 7 bytes of anything
 
-A checkpoint: stamp, tail, sequence, experiences, games, dropped records, dropped experiences. The
-producer writes the one that is not in force (stamp 0, the fields, the stamp), then stores `tail`.
-In force is the one whose stamp is not 0 and whose tail is the ring's; if both qualify, the later
-stamp. A producer killed anywhere leaves in force the one before or the one after, and its
-replacement continues from exactly there. Stamps are even in slot 0 and odd in slot 1.
+A checkpoint: stamp, tail, sequence, experiences, games, then records and experiences dropped
+because the ring was full, sampled out on purpose, and aborted. The producer writes the one that is
+not in force (stamp 0, the fields, the stamp), then stores `tail`. In force is the one whose stamp
+is not 0 and whose tail is the ring's; if both qualify, the later stamp. A producer killed anywhere
+leaves in force the one before or the one after, and its replacement continues from exactly there.
+Stamps are even in slot 0 and odd in slot 1.
+
+Attempts are two words that only grow, records and experiences: what the producer ever claimed room
+for or dropped, stored at each claim. What they have beyond a checkpoint in force is with a living
+producer, or aborted with a dead one; so at any time, whoever died where,
+
+    attempted = published + dropped + sampled + aborted (+ claimed and not yet published)
+
+in records and in experiences, where sequence = published + dropped + sampled. The next producer
+puts what was aborted into a checkpoint of its own before its first claim.
 """
 
 from dataclasses import dataclass
@@ -35,7 +46,7 @@ from dataclasses import dataclass
 from farm.errors import CorruptDataError, SegmentError
 from farm.shm.segment import HEADER_BYTES, Segment, SegmentKind, segment_name
 
-RING_LAYOUT = 1
+RING_LAYOUT = 2
 """Bump with any change of offsets or meaning above."""
 
 LINE_BYTES = 128
@@ -43,6 +54,8 @@ TAIL_OFFSET = HEADER_BYTES
 HEAD_OFFSET = TAIL_OFFSET + LINE_BYTES
 PARKED_OFFSET = HEAD_OFFSET + LINE_BYTES
 CHECKPOINT_OFFSET = PARKED_OFFSET + LINE_BYTES
+ATTEMPTED_RECORDS_OFFSET = CHECKPOINT_OFFSET + 2 * LINE_BYTES
+ATTEMPTED_EXPERIENCES_OFFSET = ATTEMPTED_RECORDS_OFFSET + 8
 DATA_OFFSET = 2 * HEADER_BYTES
 
 # Words of a checkpoint, as byte offsets within its line.
@@ -53,7 +66,11 @@ SAVED_EXPERIENCES = 24
 SAVED_GAMES = 32
 SAVED_DROPPED_RECORDS = 40
 SAVED_DROPPED_EXPERIENCES = 48
-SAVED_END = 56
+SAVED_SAMPLED_RECORDS = 56
+SAVED_SAMPLED_EXPERIENCES = 64
+SAVED_ABORTED_RECORDS = 72
+SAVED_ABORTED_EXPERIENCES = 80
+SAVED_END = 88
 
 FIRST_STAMP = 2
 """Of the checkpoint that a new ring has; 0 stands for one that is being written."""
@@ -90,9 +107,28 @@ class Checkpoint:
     games: int
     """Games finished within them."""
     dropped_records: int
-    """Records the producer dropped instead of writing."""
+    """Records the producer dropped because the ring was full."""
     dropped_experiences: int
     """Experiences in those."""
+    sampled_records: int
+    """Records it left out on purpose (`ring.when_full` = sample)."""
+    sampled_experiences: int
+    """Experiences in those."""
+    aborted_records: int
+    """Records claimed and never published: their producer died, or gave them up. The sequences are
+    those of the records that came instead."""
+    aborted_experiences: int
+    """Experiences in those."""
+
+    @property
+    def records(self) -> int:
+        """Records published since the ring was made."""
+        return self.sequence - self.dropped_records - self.sampled_records
+
+    @property
+    def accounted_experiences(self) -> int:
+        """Experiences published, dropped and sampled out; of records, that is `sequence`."""
+        return self.experiences + self.dropped_experiences + self.sampled_experiences
 
 
 def ring_name(instance: str, worker: int) -> str:
@@ -166,6 +202,18 @@ def read_checkpoint(segment: Segment) -> Checkpoint:
     return saved
 
 
+def unpublished(segment: Segment, saved: Checkpoint) -> tuple[int, int]:
+    """Records and experiences attempted that came to nothing, or to nothing yet.
+
+    Of a dead producer all of them are aborted; of a living one, those beyond what `saved` says are
+    claims that it has not published.
+    """
+    records = segment.load(ATTEMPTED_RECORDS_OFFSET) - saved.sequence
+    experiences = segment.load(ATTEMPTED_EXPERIENCES_OFFSET) - saved.accounted_experiences
+    # An attempt is stored before the checkpoint that covers it: fewer of them are a stray write.
+    return max(records, saved.aborted_records), max(experiences, saved.aborted_experiences)
+
+
 class RingView:
     """What a ring says of itself, alive or dead; reads only, for metrics and tools.
 
@@ -202,8 +250,7 @@ class RingView:
     @property
     def records(self) -> int:
         """Records published since the ring was made."""
-        saved = self.checkpoint()
-        return saved.sequence - saved.dropped_records
+        return self.checkpoint().records
 
     @property
     def experiences(self) -> int:
@@ -217,7 +264,7 @@ class RingView:
 
     @property
     def dropped(self) -> int:
-        """Records dropped by the producer instead of written."""
+        """Records dropped by the producer because the ring was full."""
         return self.checkpoint().dropped_records
 
     def checkpoint(self) -> Checkpoint:

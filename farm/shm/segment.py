@@ -78,6 +78,7 @@ class SegmentKind(IntEnum):
 
     CONTROL = 1
     RING = 2
+    GROUPS = 3
 
 
 def segment_name(instance: str, role: str) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.engine.rng import mix
 from farm.engine.state import (
     OUTCOME,
     PLAYING,
@@ -28,7 +29,7 @@ from farm.engine.step import step_game
 from farm.jit import inline
 from farm.policies.dispatch import choose
 from farm.shm.memcpy import copy_bytes
-from farm.shm.ring import next_sequence, try_claim
+from farm.shm.ring import RING_FULL, SAMPLED, drop, next_sequence, try_claim
 from farm.spec.trajectory import CHECKSUM_PREFIX, RECORD_HEADER
 from farm.worker import lz4, wire
 from farm.worker.plan import Plan, Scratch
@@ -42,6 +43,8 @@ NO_ROOM: Final = -1
 _PREFIX_BYTES: Final = CHECKSUM_PREFIX.itemsize
 _HEADER_BYTES: Final = RECORD_HEADER.itemsize
 _ZERO: Final = np.uint64(0)
+_SALT: Final = np.uint64(0x52494E47)
+"""Sets this choice of records apart from any other by worker and sequence."""
 
 
 @inline
@@ -124,8 +127,11 @@ def write_chunk(
     cursor: NDArray[np.int64],
     plan: Plan,
     scratch: Scratch,
+    is_sampled: bool,  # noqa: FBT001 - Numba has no keyword-only arguments
 ) -> int:
     """Claim a record for each trajectory of the chunk and fill it; the caller publishes.
+
+    With `is_sampled`, only a part of them, `plan.sample_below`; the others are dropped by count.
 
     Returns:
         Experiences written, or NO_ROOM, which `plan.chunk_bytes` excludes.
@@ -145,6 +151,9 @@ def write_chunk(
         n_steps = scratch.n_steps[seat]
         if n_steps == NO_TRAJECTORY:
             continue
+        if is_sampled and not _is_kept(fields[wire.WORKER], next_sequence(cursor), plan):
+            drop(ring, cursor, SAMPLED, 1, n_steps)
+            continue
         over = game.status[OUTCOME] == TERMINATED or not game.alive[seat]
         fields[wire.SEAT] = seat
         fields[wire.N_ALLIES] = _count_allies(game, seat)
@@ -157,6 +166,30 @@ def write_chunk(
             return NO_ROOM
         n_experiences += n_steps
     return n_experiences
+
+
+@inline
+def drop_chunk(
+    game: Game, ring: NDArray[np.uint8], cursor: NDArray[np.int64], scratch: Scratch
+) -> None:
+    """Count the trajectories of the chunk as dropped, for a ring without room.
+
+    Writes:
+        ring, cursor.
+    """
+    n_records = 0
+    n_experiences = 0
+    for seat in range(game.n_seats):
+        if scratch.n_steps[seat] != NO_TRAJECTORY:
+            n_records += 1
+            n_experiences += scratch.n_steps[seat]
+    drop(ring, cursor, RING_FULL, n_records, n_experiences)
+
+
+@inline
+def _is_kept(worker: np.uint64, sequence: int, plan: Plan) -> bool:
+    """Whether a record is in the sample: the same for the same record, whenever it is asked."""
+    return bool(mix(mix(worker ^ _SALT) ^ np.uint64(sequence)) < plan.sample_below)
 
 
 @inline
@@ -178,7 +211,7 @@ def _write_record(
     checksum = wire.crc32(scratch.tables, out, n_payload, checksum)
     name = plan.names[seat, : plan.name_bytes[seat]]
     n_head = wire.write_head(scratch.head, scratch.fields, name, checksum, n_payload)
-    at = try_claim(ring, cursor, _HEADER_BYTES + wire.entry_bytes(n_head + n_payload))
+    at = try_claim(ring, cursor, _HEADER_BYTES + wire.entry_bytes(n_head + n_payload), n_steps)
     if at < 0:
         return False
     wire.fill_header(scratch.header, scratch.fields, plan.hashes[seat], scratch.reward[seat])

@@ -4,15 +4,33 @@ Counters and heartbeat are written by the loop that does the work: what they say
 """
 
 import time
+from typing import Final
 
 from farm.shm.control import ChildSlot, ChildState
-from farm.shm.ring import RingProducer, next_sequence, park, unpark
+from farm.shm.ring import (
+    ABORTED_RECORDS,
+    DROPPED_EXPERIENCES,
+    DROPPED_RECORDS,
+    SAMPLED_RECORDS,
+    RingProducer,
+    next_sequence,
+    park,
+    unpark,
+)
 from farm.shm.ring_layout import attach_ring
 from farm.shm.wake import MAX_WAIT_S, Doorbell
 from farm.supervisor.child import ChildContext
 from farm.worker import rollout
 from farm.worker.plan import make_plan, make_scratch
 from farm.worker.rollout import Rollout
+
+_MIRRORED: Final = {
+    "dropped_records": DROPPED_RECORDS,
+    "dropped_experiences": DROPPED_EXPERIENCES,
+    "sampled_records": SAMPLED_RECORDS,
+    "aborted_records": ABORTED_RECORDS,
+}
+"""Counters that are the ring's own, over all generations, by their words in the cursor."""
 
 
 def main(context: ChildContext) -> int:
@@ -29,6 +47,7 @@ def main(context: ChildContext) -> int:
         ring = RingProducer(segment, context.generation)
         games = context.config.worker.games
         player = Rollout(plan, scratch, games, context.control.mem, ring)
+        _mirror(context.slot, ring)
         context.log.info(
             "worker_started", games=games, ring_records=int(next_sequence(ring.cursor))
         )
@@ -45,8 +64,10 @@ def _play(context: ChildContext, player: Rollout, ring: RingProducer) -> None:
         now_ns = time.monotonic_ns()
         slot.beat(now_ns)
         if player.poll(now_ns, time.time_ns()):
-            context.data_bell.ring()
+            if player.counts[rollout.RECORDS]:
+                context.data_bell.ring()
             _count(slot, player)
+            _mirror(slot, ring)
         else:
             _wait_for_room(slot, player, ring, bell)
         # Parked is as good as having played: the ring is full of what was played before.
@@ -70,3 +91,8 @@ def _count(slot: ChildSlot, player: Rollout) -> None:
     slot.add("records", int(counts[rollout.RECORDS]))
     slot.add("games_started", int(counts[rollout.GAMES_STARTED]))
     slot.add("games_finished", int(counts[rollout.GAMES_FINISHED]))
+
+
+def _mirror(slot: ChildSlot, ring: RingProducer) -> None:
+    for counter, word in _MIRRORED.items():
+        slot.set(counter, int(ring.cursor[word]))

@@ -20,6 +20,11 @@ from farm.spec.trajectory import (
 )
 from farm.worker import lz4, wire
 
+BLOCK, DROP_NEWEST, SAMPLE = range(3)
+"""Codes of `ring.when_full`."""
+_WHEN_FULL = {"block": BLOCK, "drop_newest": DROP_NEWEST, "sample": SAMPLE}
+_WORD_BITS = 64
+
 
 class Plan(NamedTuple):
     """Settings of a rollout; read only."""
@@ -32,6 +37,10 @@ class Plan(NamedTuple):
     """Steps of a trajectory at most (T)."""
     chunk_bytes: int
     """Ring bytes one chunk of one game may take: a largest record a seat, and one to skip."""
+    when_full: int
+    """BLOCK, DROP_NEWEST or SAMPLE."""
+    sample_below: np.uint64
+    """SAMPLE keeps a record of which the hash is below this."""
     height: int
     width: int
     codes: NDArray[np.int32]
@@ -110,6 +119,8 @@ def make_plan(config: FarmConfig, seed: int) -> Plan:
         max_steps=config.worker.steps,
         chunk_bytes=(len(policies) + 1)
         * max_record_bytes(height * width, len(policies), config.worker.steps),
+        when_full=_WHEN_FULL[config.ring.when_full],
+        sample_below=_threshold(config.ring.sample),
         height=height,
         width=width,
         codes=np.array([policy.code for policy in policies], np.int32),
@@ -159,3 +170,8 @@ def max_record_bytes(n_cells: int, n_seats: int, max_steps: int) -> int:
     """The most that one record can take in a ring, its length word and padding included."""
     payload = compressed_bound(payload_bytes(n_cells, n_seats, max_steps))
     return RECORD_HEADER.itemsize + wire.MAX_HEAD_BYTES + payload + 16
+
+
+def _threshold(share: float) -> np.uint64:
+    """The word that this share of all words is below."""
+    return np.uint64(min(int(share * (1 << _WORD_BITS)), (1 << _WORD_BITS) - 1))

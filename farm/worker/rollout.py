@@ -12,14 +12,17 @@ from farm.errors import CorruptDataError
 from farm.jit import kernel
 from farm.shm.atomics import fetch_add
 from farm.shm.control import NEXT_GAME_OFFSET
-from farm.shm.ring import RingProducer, free_bytes, next_sequence, publish
-from farm.worker.chunk import NO_ROOM, play_chunk, write_chunk
-from farm.worker.plan import Plan, Scratch
+from farm.shm.ring import PENDING, RingProducer, free_bytes, publish
+from farm.shm.ring_layout import DATA_OFFSET
+from farm.worker.chunk import NO_ROOM, drop_chunk, play_chunk, write_chunk
+from farm.worker.plan import BLOCK, SAMPLE, Plan, Scratch
 
-# Words of `counts`: what one call did.
+# Words of `counts`: what one call did; what it dropped, the ring counts.
 TICKS: Final = 0
 EXPERIENCES: Final = 1
+"""Published."""
 RECORDS: Final = 2
+"""Published."""
 GAMES_STARTED: Final = 3
 GAMES_FINISHED: Final = 4
 CHUNKS: Final = 5
@@ -45,8 +48,10 @@ def play_batch(
 ) -> int:
     """Play a chunk of each game in turn, until `n_chunks` are played or the ring is full.
 
-    A chunk starts only if the ring has room for the largest records that it could make, so that
-    none is ever half written. All records are published together at the end.
+    A chunk is written only if the ring has room for the largest records that it could make, so that
+    none is ever half written. Without that room, BLOCK ends the batch; the other policies play on
+    and drop the chunk by count, so that the games are the same under every policy. All records are
+    published together at the end.
 
     Args:
         games: the worker's games.
@@ -69,29 +74,47 @@ def play_batch(
     """
     counts[:] = 0
     n_games = games.n_seats.size
+    n_games_written = 0
+    half_bytes = (ring.size - DATA_OFFSET) >> 1
     g = first
-    while counts[CHUNKS] < n_chunks and free_bytes(ring, cursor) >= plan.chunk_bytes:
+    while counts[CHUNKS] < n_chunks:
+        room_bytes = free_bytes(ring, cursor)
+        has_room = room_bytes >= plan.chunk_bytes
+        if plan.when_full == BLOCK and not has_room:
+            break
         if games.status[g, OUTCOME] != PLAYING or games.n_seats[g] == 0:
             number = np.uint64(fetch_add(control, NEXT_GAME_OFFSET, 1))
             reset_game(games, g, plan.seed, number, plan.settings)
             counts[GAMES_STARTED] += 1
         game = view(games, g)
         n_ticks = play_chunk(game, plan, scratch)
-        sequence = next_sequence(cursor)
-        written = write_chunk(
-            game, games.game_number[g], n_ticks, wall_time_ns, ring, cursor, plan, scratch
-        )
-        if written == NO_ROOM:
-            return NO_ROOM
-        counts[RECORDS] += next_sequence(cursor) - sequence
+        is_over = game.status[OUTCOME] != PLAYING
+        if has_room:
+            is_sampled = plan.when_full == SAMPLE and room_bytes < half_bytes
+            written = write_chunk(
+                game,
+                games.game_number[g],
+                n_ticks,
+                wall_time_ns,
+                ring,
+                cursor,
+                plan,
+                scratch,
+                is_sampled,
+            )
+            if written == NO_ROOM:
+                return NO_ROOM
+            counts[EXPERIENCES] += written
+            n_games_written += is_over
+        else:
+            drop_chunk(game, ring, cursor, scratch)
         counts[TICKS] += n_ticks
-        counts[EXPERIENCES] += written
         counts[CHUNKS] += 1
-        if game.status[OUTCOME] != PLAYING:
-            counts[GAMES_FINISHED] += 1
+        counts[GAMES_FINISHED] += is_over
         g = (g + 1) % n_games
-    if counts[CHUNKS] > 0:
-        publish(ring, cursor, counts[EXPERIENCES], counts[GAMES_FINISHED])
+    counts[RECORDS] = cursor[PENDING]
+    if counts[RECORDS] > 0:
+        publish(ring, cursor, n_games_written)
     return g
 
 
@@ -132,7 +155,7 @@ class Rollout:
         self.counts = np.zeros(N_COUNTS, np.int64)
 
     def poll(self, now_ns: int, wall_time_ns: int) -> int:
-        """Play a batch; experiences published, 0 when the ring has no room for a chunk.
+        """Play a batch; ticks played, 0 when the ring has no room for a chunk and is waited for.
 
         Args:
             now_ns: monotonic clock at the call.
@@ -160,7 +183,7 @@ class Rollout:
                 "its head was overwritten"
             )
         self._pace(time.monotonic_ns() - now_ns)
-        return int(self.counts[EXPERIENCES])
+        return int(self.counts[TICKS])
 
     @property
     def room_bytes(self) -> int:

@@ -1,6 +1,6 @@
 """A producer that stops for good at a stage of its work: `INSTANCE STAGE`. It is then killed there.
 
-It publishes 5 records of 100 experiences, and is at work on 3 more of 30.
+It publishes 5 records of 100 experiences in all, and is at work on 3 more of 30.
 """
 # ruff: noqa: T201 - the test reads standard output
 
@@ -22,16 +22,16 @@ def arrive(stage):
 producer = RingProducer(attach_ring(sys.argv[1], 0), generation=1)
 mem, cursor = producer.mem, producer.cursor
 for number in range(5):
-    producer.try_claim(100)[:] = bytes([number]) * 100
-producer.publish(n_experiences=100, n_games=1)
+    producer.try_claim(100, 20)[:] = bytes([number]) * 100
+producer.publish(n_games=1)
 
-rooms = [producer.try_claim(1000) for _ in range(2)]
+rooms = [producer.try_claim(1000, 10) for _ in range(2)]
 arrive("claimed")
 rooms[0][:700] = b"\xee" * 700
 arrive("half filled")
 for room in rooms:
     room[:] = b"\xee" * 1000
-producer.try_claim(0)
+producer.try_claim(0, 10)
 arrive("filled")
 # The steps of `publish`, one by one.
 line = CHECKPOINT_OFFSET + (int(cursor[ring.LAST_STAMP]) + 1) % 2 * LINE_BYTES
@@ -41,7 +41,7 @@ segment.store(line + STAMP, 0)
 segment.store(line + SAVED_TAIL, int(cursor[ring.CLAIMED]))
 arrive("checkpoint half written")
 segment.store(line + STAMP, before)
-cursor[ring.EXPERIENCES] += 30
+cursor[ring.EXPERIENCES] += ring._claimed_experiences(cursor)
 ring._checkpoint(mem, cursor)
 arrive("checkpoint written")
 add_to_cell(mem, ring.TAIL_OFFSET, int(cursor[ring.CLAIMED] - cursor[ring.PUBLISHED]))

@@ -16,7 +16,7 @@ import numpy as np
 
 from farm.bench.ring import consume, produce
 from farm.shm import ring
-from farm.shm.ring_layout import RingView, attach_ring
+from farm.shm.ring_layout import ATTEMPTED_RECORDS_OFFSET, RingView, attach_ring
 
 RECORD_BYTES = 200
 BATCH_RECORDS = 3
@@ -57,8 +57,12 @@ for generation in range(1, n_kills + 1):
     deaths_at_work += view.used_bytes < view.capacity - 4 * RECORD_BYTES
     while position != ring.load_tail(mem):
         position, expected = consume(mem, position, expected, BOUND, tally)
+    saved = view.checkpoint()
+    attempted = segment.load(ATTEMPTED_RECORDS_OFFSET)
     if not int(after[ring.SEQUENCE]) == expected == view.records == int(tally[0]):
         errors.append([generation, int(after[ring.SEQUENCE]), expected, view.records])
+    if attempted != int(tally[0]) + saved.aborted_records:
+        errors.append([generation, "attempted", attempted, saved.aborted_records])
 
 print(
     json.dumps(
@@ -69,6 +73,7 @@ print(
             "corrupt": int(tally[1]),
             "lost": int(tally[2]),
             "deaths_at_work": deaths_at_work,
+            "aborted": view.checkpoint().aborted_records,
         }
     )
 )

@@ -37,18 +37,18 @@ def produce(mem, cursor, largest):
     while done < TURN_RECORDS and spins < SPIN_LOADS:
         sequence = ring.next_sequence(cursor)
         n_bytes = size_of(sequence, largest)
-        offset = ring.try_claim(mem, cursor, n_bytes)
+        offset = ring.try_claim(mem, cursor, n_bytes, 1)
         if offset < 0:
             spins += 1
             if cursor[ring.PENDING] > 0:
-                ring.publish(mem, cursor, 0, 0)
+                ring.publish(mem, cursor, 0)
             continue
         for place in range(n_bytes):
             mem[offset + place] = (sequence * 31 + place * 7) & 255
         done += 1
         if cursor[ring.PENDING] > sequence & 7:
-            ring.publish(mem, cursor, 0, 0)
-    ring.publish(mem, cursor, 0, 0)
+            ring.publish(mem, cursor, 0)
+    ring.publish(mem, cursor, 0)
     return done
 
 

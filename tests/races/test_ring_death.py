@@ -1,7 +1,8 @@
 """What the other side and a replacement see of a process that was killed at work on a ring.
 
 producer killed                    allowed                       forbidden
-after claim, filling, filled       only what was published       any byte of the claims
+after claim, filling, filled       what was published, and the   any byte of the claims
+                                   number of attempts
 in the middle of its checkpoint    the same                      the same, lost totals
 between checkpoint and tail        the same                      records without totals, or totals
                                                                  without records
@@ -58,11 +59,15 @@ def test_what_was_not_published_never_happened(segment, kill_producer_at, stage)
 
     replacement = RingProducer(segment, generation=2)
     assert ring.next_sequence(replacement.cursor) == 5
-    replacement.try_claim(4)[:] = b"next"
+    n_claimed = {"claimed": 2, "half filled": 2}.get(stage, 3)
+    saved = view.checkpoint()
+    assert (saved.aborted_records, saved.aborted_experiences) == (n_claimed, 10 * n_claimed)
+    replacement.try_claim(4, 7)[:] = b"next"
     assert drain(segment) == FIRST
-    replacement.publish(n_experiences=7, n_games=1)
+    replacement.publish(n_games=1)
     assert drain(segment) == [b"next"]
     assert (view.records, view.experiences, view.games) == (6, 107, 2)
+    assert view.checkpoint().aborted_records == n_claimed
 
 
 def test_what_was_published_happened_once(segment, kill_producer_at):
@@ -80,6 +85,9 @@ def test_a_row_of_deaths_adds_up(segment, kill_producer_at, stages):
         drain(segment)
     view = RingView(segment)
     assert (view.records, view.experiences, view.games) == (5 + 5 + 8, 100 + 100 + 130, 3)
+    RingProducer(segment, generation=9)
+    saved = view.checkpoint()
+    assert (saved.aborted_records, saved.aborted_experiences) == (3 + 3, 30 + 30)
 
 
 def test_producers_killed_at_random_leave_whole_records_and_exact_totals(
@@ -117,3 +125,17 @@ def test_a_consumer_killed_before_its_release_loses_nothing(start_process, insta
     process.wait_for("peeked")
     process.stop(signal.SIGKILL)
     assert drain(segment) == [b"\1", b"\2", b"\3"]
+
+
+@pytest.mark.parametrize(
+    "n_rounds", [1000, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+)
+def test_a_producer_killed_between_payload_and_publish_leaves_nothing_half_written(
+    start_process, instance, n_rounds
+):
+    with create_ring(instance, 0, 1 << 15):
+        process = start_process([HERE / "failpoints.py", instance, n_rounds, 5])
+        done = process.wait_for("done", timeout_s=800.0)
+    assert done["errors"] == []
+    assert all(n > n_rounds // 8 for n in done["stages"].values()), "every stage had its turn"
+    assert done["attempts"] > n_rounds

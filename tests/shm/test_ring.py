@@ -7,6 +7,8 @@ from farm.errors import CorruptDataError, SegmentError
 from farm.shm import ring
 from farm.shm.ring import RingConsumer, RingProducer
 from farm.shm.ring_layout import (
+    ATTEMPTED_EXPERIENCES_OFFSET,
+    ATTEMPTED_RECORDS_OFFSET,
     CHECKPOINT_OFFSET,
     DATA_OFFSET,
     HEAD_OFFSET,
@@ -20,6 +22,7 @@ from farm.shm.ring_layout import (
     create_ring,
     max_payload_bytes,
     ring_segment_bytes,
+    unpublished,
 )
 
 CAPACITY = 4096
@@ -43,8 +46,8 @@ def placed(request, make_ring):
     return make_ring(CAPACITY, request.param)
 
 
-def put(producer, payload):
-    room = producer.try_claim(len(payload))
+def put(producer, payload, n_experiences=0):
+    room = producer.try_claim(len(payload), n_experiences)
     if room is None:
         return False
     room[:] = payload
@@ -76,7 +79,7 @@ def test_nothing_is_visible_before_the_publish_and_everything_after(placed):
     for payload in (b"a", b"bb", b"ccc"):
         assert put(producer, payload)
         assert consumer.peek() is None
-    producer.publish(n_experiences=6, n_games=1)
+    producer.publish()
     assert drain(consumer) == [b"a", b"bb", b"ccc"]
 
 
@@ -118,7 +121,7 @@ def test_the_largest_record_fits_an_empty_ring_at_every_place(make_ring, place):
 @pytest.mark.parametrize("n_bytes", [LARGEST + 1, CAPACITY, 2**31, 2**62, -1])
 def test_a_record_that_never_fits_is_said_to_be_too_large(make_ring, n_bytes):
     producer = RingProducer(make_ring(CAPACITY))
-    assert ring.try_claim(producer.mem, producer.cursor, n_bytes) == ring.TOO_LARGE
+    assert ring.try_claim(producer.mem, producer.cursor, n_bytes, 0) == ring.TOO_LARGE
     with pytest.raises(ValueError, match=f"0 to {LARGEST}"):
         producer.try_claim(n_bytes)
     assert ring.next_sequence(producer.cursor) == 0
@@ -127,7 +130,7 @@ def test_a_record_that_never_fits_is_said_to_be_too_large(make_ring, n_bytes):
 @pytest.mark.parametrize("n_bytes", [64, np.int32(64), np.uint32(64), np.uint64(64)])
 def test_a_size_of_any_integer_type_is_taken(make_ring, n_bytes):
     producer = RingProducer(make_ring(CAPACITY))
-    offset = ring.try_claim(producer.mem, producer.cursor, n_bytes)
+    offset = ring.try_claim(producer.mem, producer.cursor, n_bytes, 0)
     assert offset == DATA_OFFSET + 8
     assert producer.cursor[ring.CLAIMED] == 72
 
@@ -178,41 +181,88 @@ def test_a_shrink_that_would_grow_or_has_no_claim_does_nothing(make_ring):
 
 def test_abandoned_claims_never_happened(placed):
     producer, consumer = RingProducer(placed), RingConsumer(placed)
-    put(producer, b"kept")
-    producer.publish(n_experiences=1)
-    put(producer, b"lost")
-    put(producer, b"lost too")
+    put(producer, b"kept", 1)
+    producer.publish()
+    put(producer, b"lost", 5)
+    put(producer, b"lost too", 6)
     assert ring.abandon(producer.mem, producer.cursor) == 2
     assert ring.next_sequence(producer.cursor) == 1
-    put(producer, b"next")
-    producer.publish(n_experiences=1)
+    put(producer, b"next", 1)
+    producer.publish()
     assert drain(consumer) == [b"kept", b"next"]
-    assert RingView(placed).records == 2
+    saved = RingView(placed).checkpoint()
+    assert (saved.records, saved.experiences) == (2, 2)
+    assert (saved.aborted_records, saved.aborted_experiences) == (2, 11)
 
 
 def test_drops_use_up_sequences_and_are_counted(placed):
     producer = RingProducer(placed)
     view = RingView(placed)
-    put(producer, b"one")
-    producer.publish(n_experiences=32)
-    ring.drop(producer.mem, producer.cursor, 3, 96)
+    put(producer, b"one", 32)
+    producer.publish()
+    ring.drop(producer.mem, producer.cursor, ring.RING_FULL, 3, 96)
     assert (view.records, view.experiences, view.dropped) == (1, 32, 3)
     assert view.checkpoint().dropped_experiences == 96
     assert ring.next_sequence(producer.cursor) == 4
-    put(producer, b"two")
-    ring.drop(producer.mem, producer.cursor, 1, 32)
+    put(producer, b"two", 32)
+    ring.drop(producer.mem, producer.cursor, ring.RING_FULL, 1, 32)
     assert view.dropped == 3
-    producer.publish(n_experiences=32)
+    producer.publish()
     assert (view.records, view.experiences, view.dropped) == (2, 64, 4)
     assert ring.next_sequence(producer.cursor) == 6
+
+
+def test_every_reason_to_drop_has_a_count_of_its_own(placed):
+    producer = RingProducer(placed)
+    ring.drop(producer.mem, producer.cursor, ring.RING_FULL, 1, 10)
+    ring.drop(producer.mem, producer.cursor, ring.SAMPLED, 2, 30)
+    saved = RingView(placed).checkpoint()
+    assert (saved.dropped_records, saved.dropped_experiences) == (1, 10)
+    assert (saved.sampled_records, saved.sampled_experiences) == (2, 30)
+    assert (saved.sequence, saved.records, saved.experiences) == (3, 0, 0)
+
+
+def test_what_a_living_producer_has_claimed_is_attempted_and_not_published(placed):
+    producer = RingProducer(placed)
+    put(producer, b"one", 32)
+    put(producer, b"two", 32)
+    saved = RingView(placed).checkpoint()
+    assert unpublished(placed, saved) == (2, 64)
+    producer.publish()
+    assert unpublished(placed, RingView(placed).checkpoint()) == (0, 0)
+
+
+def test_every_dead_producer_adds_its_claims_to_what_is_aborted_once(placed):
+    for n_deaths in range(1, 4):
+        producer = RingProducer(placed)
+        put(producer, b"lost", 7)
+        for _ in range(3):  # those who come and die without a claim add nothing
+            RingProducer(placed)
+        saved = RingView(placed).checkpoint()
+        assert (saved.aborted_records, saved.aborted_experiences) == (n_deaths, 7 * n_deaths)
+        assert (saved.sequence, saved.experiences) == (0, 0)
+
+
+def test_attempts_that_a_stray_write_took_away_do_no_harm(placed):
+    producer = RingProducer(placed)
+    put(producer, b"one", 32)
+    producer.publish()
+    placed.store(ATTEMPTED_RECORDS_OFFSET, 0)
+    placed.store(ATTEMPTED_EXPERIENCES_OFFSET, 0)
+    again = RingProducer(placed)
+    assert put(again, b"two", 32)
+    again.publish()
+    saved = RingView(placed).checkpoint()
+    assert (saved.records, saved.experiences, saved.aborted_records) == (2, 64, 0)
+    assert unpublished(placed, saved) == (0, 0)
 
 
 def test_a_view_reads_what_both_sides_did(placed):
     producer, consumer = RingProducer(placed), RingConsumer(placed)
     start = placed.load(TAIL_OFFSET)
-    put(producer, b"x" * 20)
-    put(producer, b"y" * 20)
-    producer.publish(n_experiences=40, n_games=2)
+    put(producer, b"x" * 20, 10)
+    put(producer, b"y" * 20, 30)
+    producer.publish(n_games=2)
     consumer.peek()
     consumer.release()
     with RingView(placed).segment as segment:
@@ -380,8 +430,8 @@ def test_random_bytes_all_over_the_ring_never_lead_out_of_it(make_ring):
 def test_a_checkpoint_that_disagrees_with_the_tail_is_not_in_force(make_ring):
     segment = make_ring(CAPACITY)
     producer = RingProducer(segment)
-    put(producer, b"x")
-    producer.publish(n_experiences=1)
+    put(producer, b"x", 1)
+    producer.publish()
     segment.store(TAIL_OFFSET, 0)
     assert ring.recover(segment)[ring.SEQUENCE] == 0
     segment.store(TAIL_OFFSET, 16)

@@ -19,6 +19,7 @@ from farm.shm.ring_layout import (
     create_ring,
     max_payload_bytes,
     record_bytes,
+    unpublished,
 )
 
 CAPACITY = 4096
@@ -47,25 +48,38 @@ class RingMachine(RuleBasedStateMachine):
         self.view = RingView(self.segment)
         self.head = self.tail = self.claimed = self.taken_to = start
         self.pending, self.published, self.taken = deque(), deque(), deque()
-        self.sequence = self.dropped = 0
-        self.saved = (0, 0, 0)  # sequence, dropped, experiences: what outlives the producer
+        self.sequence = 0
+        # Records and experiences by what became of them; `saved` is what outlives the producer.
+        self.counts = dict.fromkeys(("published", "dropped", "sampled", "aborted"), (0, 0))
+        self.attempted = (0, 0)
+        self.saved = dict(self.counts)
 
     def teardown(self):
         if hasattr(self, "segment"):
             self.producer = self.consumer = self.view = None
             self.segment.close()
 
-    def _save(self, n_experiences=0):
-        self.saved = (self.sequence, self.dropped, self.saved[2] + n_experiences)
+    def _attempt(self, n_records, n_experiences):
+        self.sequence += n_records
+        self.attempted = plus(self.attempted, (n_records, n_experiences))
 
-    def _put(self, n_bytes, held_bytes):
+    def _count(self, what, n_records, n_experiences):
+        self.counts[what] = plus(self.counts[what], (n_records, n_experiences))
+
+    def _pending(self):
+        return len(self.pending), sum(n_experiences for *_, n_experiences in self.pending)
+
+    def _save(self):
+        self.saved = dict(self.counts)
+
+    def _put(self, n_bytes, held_bytes, n_experiences):
         """Claim `held_bytes`, shrink to `n_bytes` if that is less, and fill."""
         place = self.claimed % CAPACITY
         record = record_bytes(held_bytes)
         skip = CAPACITY - place if place + record > CAPACITY else 0
         fits = self.claimed + skip + record - self.head <= CAPACITY
         assert ring.next_sequence(self.producer.cursor) == self.sequence
-        room = self.producer.try_claim(held_bytes)
+        room = self.producer.try_claim(held_bytes, n_experiences)
         assert (room is not None) == fits
         if room is None:
             return
@@ -74,38 +88,41 @@ class RingMachine(RuleBasedStateMachine):
         if n_bytes < held_bytes:
             ring.shrink(self.producer.mem, self.producer.cursor, n_bytes)
         self.claimed += skip + record_bytes(n_bytes)
-        self.pending.append((payload, self.claimed))
-        self.sequence += 1
+        self.pending.append((payload, self.claimed, n_experiences))
+        self._attempt(1, n_experiences)
 
-    @rule(n_bytes=SIZES)
-    def claim(self, n_bytes):
-        self._put(n_bytes, n_bytes)
+    @rule(n_bytes=SIZES, n_experiences=st.integers(0, 40))
+    def claim(self, n_bytes, n_experiences):
+        self._put(n_bytes, n_bytes, n_experiences)
 
-    @rule(n_bytes=SIZES, held_bytes=SIZES)
-    def claim_and_shrink(self, n_bytes, held_bytes):
-        self._put(min(n_bytes, held_bytes), held_bytes)
+    @rule(n_bytes=SIZES, held_bytes=SIZES, n_experiences=st.integers(0, 40))
+    def claim_and_shrink(self, n_bytes, held_bytes, n_experiences):
+        self._put(min(n_bytes, held_bytes), held_bytes, n_experiences)
 
-    @rule(n_experiences=st.integers(0, 40))
-    def publish(self, n_experiences):
-        self.producer.publish(n_experiences)
+    @rule()
+    def publish(self):
+        self.producer.publish()
+        self._count("published", *self._pending())
         self.published.extend(self.pending)
         self.pending.clear()
         self.tail = self.claimed
-        self._save(n_experiences)
+        self._save()
 
     @rule()
     def abandon(self):
         assert ring.abandon(self.producer.mem, self.producer.cursor) == len(self.pending)
+        self._count("aborted", *self._pending())
         self.sequence -= len(self.pending)
         self.pending.clear()
         self.claimed = self.tail
         self._save()
 
-    @rule(n_records=st.integers(0, 5))
-    def drop(self, n_records):
-        ring.drop(self.producer.mem, self.producer.cursor, n_records, 2 * n_records)
-        self.sequence += n_records
-        self.dropped += n_records
+    @rule(n_records=st.integers(0, 5), reason=st.sampled_from(["dropped", "sampled"]))
+    def drop(self, n_records, reason):
+        code = {"dropped": ring.RING_FULL, "sampled": ring.SAMPLED}[reason]
+        ring.drop(self.producer.mem, self.producer.cursor, code, n_records, 2 * n_records)
+        self._attempt(n_records, 2 * n_records)
+        self._count(reason, n_records, 2 * n_records)
         if not self.pending:
             self._save()
 
@@ -121,7 +138,10 @@ class RingMachine(RuleBasedStateMachine):
         self.producer = RingProducer(self.segment, self.segment.generation + 1)
         self.pending.clear()
         self.claimed = self.tail
-        self.sequence, self.dropped, _ = self.saved
+        self.counts = {**self.saved, "aborted": (0, 0)}
+        self.counts["aborted"] = minus(self.attempted, total(self.counts))
+        self.sequence = total(self.counts)[0] - self.counts["aborted"][0]
+        self._save()
 
     @rule()
     def peek(self):
@@ -129,8 +149,8 @@ class RingMachine(RuleBasedStateMachine):
         if not self.published:
             assert record is None
             return
-        payload, self.taken_to = self.published.popleft()
-        self.taken.append((payload, self.taken_to))
+        self.taken.append(self.published.popleft())
+        payload, self.taken_to, _ = self.taken[-1]
         assert bytes(record) == payload
 
     @rule()
@@ -150,11 +170,28 @@ class RingMachine(RuleBasedStateMachine):
     @invariant()
     def the_view_agrees(self):
         if hasattr(self, "segment"):
-            checkpoint = self.view.checkpoint()
-            seen = (checkpoint.sequence, checkpoint.dropped_records, checkpoint.experiences)
-            assert seen == self.saved
+            seen = self.view.checkpoint()
+            assert {
+                "published": (seen.records, seen.experiences),
+                "dropped": (seen.dropped_records, seen.dropped_experiences),
+                "sampled": (seen.sampled_records, seen.sampled_experiences),
+                "aborted": (seen.aborted_records, seen.aborted_experiences),
+            } == self.saved
             assert self.view.used_bytes == self.tail - self.head
-            assert self.view.records == self.saved[0] - self.saved[1]
+            in_hand = minus(unpublished(self.segment, seen), self.saved["aborted"])
+            assert plus(total(self.saved), in_hand) == self.attempted
+
+
+def plus(one, other):
+    return one[0] + other[0], one[1] + other[1]
+
+
+def minus(one, other):
+    return one[0] - other[0], one[1] - other[1]
+
+
+def total(counts):
+    return tuple(map(sum, zip(*counts.values(), strict=True)))
 
 
 TestRing = RingMachine.TestCase

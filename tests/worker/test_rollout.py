@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from farm.client import Trajectory, stack
-from farm.config.schema import FarmConfig, MatchConfig, WorkerConfig
+from farm.config.schema import FarmConfig, MatchConfig, RingConfig, WorkerConfig
 from farm.engine.batch import Batch
 from farm.engine.state import TERMINATED, TRUNCATED
 from farm.policies.registry import policy_info
 from farm.policies.rollout import play
 from farm.rpc.v1 import experience_pb2
 from farm.shm.control import NEXT_GAME_OFFSET
-from farm.shm.ring import EXPERIENCES, RingConsumer, RingProducer
-from farm.shm.ring_layout import create_ring
+from farm.shm.ring import EXPERIENCES, SEQUENCE, RingConsumer, RingProducer
+from farm.shm.ring_layout import RingView, create_ring, unpublished
 from farm.spec.trajectory import RECORD_HEADER
 from farm.worker import rollout
 from farm.worker.plan import make_plan, make_scratch
@@ -20,15 +20,21 @@ from farm.worker.rollout import Rollout
 
 MATCH = MatchConfig(board="9x11", seats=("expander", "random"), max_turns=60, cities=3)
 SEED = 7
+BLOCK = RingConfig(bytes=1 << 18)
+DROP_NEWEST = RingConfig(bytes=1 << 18, when_full="drop_newest")
+SAMPLE = RingConfig(bytes=1 << 18, when_full="sample", sample=0.25)
 
 
 class Worker:
     """A rollout on a ring of its own, without the process around it."""
 
-    def __init__(self, instance, *, match=MATCH, games=3, steps=16, index=0, control=None):
-        self.config = FarmConfig(match=match, worker=WorkerConfig(games=games, steps=steps))
+    def __init__(
+        self, instance, *, match=MATCH, games=3, steps=16, index=0, control=None, ring=BLOCK
+    ):
+        worker = WorkerConfig(games=games, steps=steps)
+        self.config = FarmConfig(match=match, worker=worker, ring=ring)
         self.control = np.zeros(NEXT_GAME_OFFSET + 8, np.uint8) if control is None else control
-        self.segment = create_ring(instance, index, 1 << 20)
+        self.segment = create_ring(instance, index, self.config.ring.bytes)
         plan = make_plan(self.config, SEED)
         scratch = make_scratch(plan, worker=index, generation=1, config_epoch=4)
         self.ring = RingProducer(self.segment)
@@ -72,7 +78,7 @@ def make_worker(instance):
     workers = []
 
     def make(**options):
-        worker = Worker(instance, index=len(workers), **options)
+        worker = Worker(instance, **{"index": len(workers), **options})
         workers.append(worker)
         return worker
 
@@ -192,3 +198,130 @@ def test_every_trajectory_passes_its_checksum_and_names_its_origin(make_worker):
         assert trajectory.policy == MATCH.seats[trajectory.seat]
         assert header["last_tick"] == trajectory.first_tick + trajectory.n_steps
         assert trajectory.wall_time_ns == 123
+
+
+# What a full ring does to its worker.
+
+
+def by_place(taken):
+    """What was played, by what names it whatever else was written."""
+    return {(t.game_id, t.seat, t.first_tick): (t.n_steps, t.decode()) for _, t in taken}
+
+
+def play_beside_a_reader(worker, n_polls):
+    """Everything that a worker plays in some batches, taken as it comes."""
+    taken = []
+    for _ in range(n_polls):
+        worker.poll()
+        taken += worker.take()
+    return taken
+
+
+@pytest.fixture
+def in_step(monkeypatch):
+    """Workers play one chunk a batch, however quick the machine is."""
+    monkeypatch.setattr(Rollout, "_pace", lambda *_: None)
+
+
+def accounts(worker):
+    """Records and experiences by what became of them, and how many were attempted in all."""
+    saved = RingView(worker.segment).checkpoint()
+    counts = {
+        "published": (saved.records, saved.experiences),
+        "dropped": (saved.dropped_records, saved.dropped_experiences),
+        "sampled": (saved.sampled_records, saved.sampled_experiences),
+    }
+    assert unpublished(worker.segment, saved) == (0, 0)
+    return counts
+
+
+@pytest.mark.usefixtures("in_step")
+@pytest.mark.parametrize("policy", [DROP_NEWEST, SAMPLE], ids=["drop_newest", "sample"])
+def test_a_worker_that_drops_plays_on_and_counts_every_experience(make_worker, policy):
+    worker = make_worker(ring=policy)
+    ticks = 0
+    for _ in range(600):
+        assert worker.poll() > 0, "it never waits"
+        ticks += int(worker.rollout.counts[rollout.TICKS])
+    counts = accounts(worker)
+    taken = worker.take()
+    assert counts["published"] == (len(taken), sum(t.n_steps for _, t in taken))
+    assert counts["dropped"][0] > 0
+    assert (counts["sampled"][0] > 0) == (policy is SAMPLE)
+    # Two living seats make two experiences a tick; a game ends with the death of either.
+    assert sum(n_experiences for _, n_experiences in counts.values()) == 2 * ticks
+
+
+@pytest.mark.usefixtures("in_step")
+@pytest.mark.parametrize("policy", [DROP_NEWEST, SAMPLE], ids=["drop_newest", "sample"])
+def test_what_is_written_is_what_a_lossless_worker_writes_and_gaps_are_the_drops(
+    make_worker, policy
+):
+    everything = by_place(play_beside_a_reader(make_worker(), 600))
+    worker = make_worker(ring=policy)
+    taken = []
+    for _ in range(3):
+        for _ in range(200):
+            worker.poll()
+        taken += worker.take()
+    written = by_place(taken)
+    assert len(written) == len(taken) < len(everything)
+    # Sequence and time differ; so does the worker; all that was played is the same.
+    assert written == {place: everything[place] for place in written}
+    counts = accounts(worker)
+    sequences = [t.sequence for _, t in taken]
+    assert sequences == sorted(set(sequences))
+    n_attempts = sum(n_records for n_records, _ in counts.values())
+    assert n_attempts - len(sequences) == counts["dropped"][0] + counts["sampled"][0]
+    assert n_attempts == len(everything)
+    worker.take()
+    worker.poll()
+    following = worker.take()[0][1].sequence
+    assert following == n_attempts, "the next sequence goes on behind the dropped ones"
+
+
+@pytest.mark.usefixtures("in_step")
+def test_a_sample_is_its_part_of_the_records_and_the_same_one_every_time(make_worker):
+    def sample(worker, n_polls=3_000):
+        half = worker.config.ring.bytes // 2
+        taken = []
+        while RingView(worker.segment).used_bytes < half:
+            worker.poll()
+        first = int(worker.ring.cursor[SEQUENCE])
+        for _ in range(n_polls):
+            worker.poll()
+            # Taken and not released: the ring stays between half full and full.
+            if RingView(worker.segment).used_bytes > 1.5 * half:
+                taken += release_down_to(worker, half)
+        kept = [t.sequence for t in taken + release_down_to(worker, 0) if t.sequence >= first]
+        last = int(worker.ring.cursor[SEQUENCE])
+        return set(kept), last - first
+
+    def release_down_to(worker, n_bytes):
+        taken = []
+        while RingView(worker.segment).used_bytes > n_bytes:
+            record = bytes(worker.consumer.peek())
+            batch = experience_pb2.ExperienceBatch.FromString(record[RECORD_HEADER.itemsize :])
+            taken.append(batch.trajectories[0])
+            worker.consumer.release()
+        return taken
+
+    workers = [make_worker(ring=SAMPLE) for _ in range(2)]
+    kept, n_attempts = sample(workers[0])
+    share = len(kept) / n_attempts
+    # Four standard deviations of a share of 0.25 among some 6,000 records.
+    assert abs(share - 0.25) < 4 * np.sqrt(0.25 * 0.75 / n_attempts)
+    assert RingView(workers[0].segment).dropped == 0
+    other, _ = sample(workers[1])
+    assert len(kept ^ other) > 0.2 * n_attempts, "another worker keeps other ones"
+    workers[0].segment.unlink()
+    again, _ = sample(make_worker(ring=SAMPLE, index=0))
+    assert again == kept
+
+
+@pytest.mark.usefixtures("in_step")
+def test_below_half_full_a_sample_is_everything(make_worker):
+    sampling, lossless = make_worker(ring=SAMPLE), make_worker()
+    taken = play_beside_a_reader(sampling, 200)
+    assert by_place(taken) == by_place(play_beside_a_reader(lossless, 200))
+    assert accounts(sampling)["sampled"] == (0, 0)
