@@ -34,7 +34,7 @@ from farm.supervisor.deadlines import NS_PER_S, Limits
 from farm.supervisor.restart import RestartPolicy
 from farm.supervisor.signals import SignalQueue
 from farm.supervisor.spawn import ChildProcess, Spawner
-from farm.supervisor.specs import MAX_ROLLOUTS, ChildSpec, children_of, warm_up
+from farm.supervisor.specs import MAX_ROLLOUTS, ChildSpec, children_of, metrics, warm_up
 from farm.telemetry import log
 from farm.version import __version__
 
@@ -117,6 +117,8 @@ class _Farm:
     def children(self) -> tuple[ChildSpec, ...]:
         """Who shall run."""
         services = children_of(self.config.worker.count)
+        if self.config.telemetry.metrics_address is not None:
+            services = (metrics(), *services)
         if not self.cold:
             return services
         log.get_logger().info(
@@ -137,6 +139,7 @@ class _Farm:
         log.get_logger().info(
             "farm_ready",
             address=address,
+            metrics_address=self.control.metrics_address or None,
             instance=self.config.instance,
             startup_s=_process_age_s(),
             workers=self.config.worker.count,
@@ -174,6 +177,8 @@ def _shared(config: FarmConfig, stack: ExitStack, *, quiet: bool) -> ControlBloc
                 "segments_reclaimed", instance=config.instance, segments=list(lease.reclaimed)
             )
         ports.check_free(config.serve.address, key="serve.address")
+        if config.telemetry.metrics_address is not None:
+            ports.check_free(config.telemetry.metrics_address, key="telemetry.metrics_address")
         _check_room(config)
         undo.pop_all()  # the control block has the lease from here on
     seed = secrets.randbits(SEED_BITS) if config.seed is None else config.seed
