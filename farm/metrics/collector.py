@@ -11,6 +11,7 @@ microseconds apart, and each by itself is whole.
 
 import platform
 from collections.abc import Callable
+from operator import attrgetter
 
 from farm.metrics import families as f
 from farm.metrics.exposition import Page
@@ -19,7 +20,7 @@ from farm.metrics.health import NS_PER_S, readyz
 from farm.metrics.processes import usage
 from farm.metrics.segments import Segments
 from farm.shm.control import HISTOGRAMS, ChildSlot, ChildState, ControlBlock, FarmState
-from farm.shm.groups import Amount, GroupSlot
+from farm.shm.groups import Amount, GroupSlot, Settled
 from farm.shm.ring_layout import RingView
 from farm.spec.fingerprint import spec_fingerprint
 from farm.version import __version__
@@ -46,6 +47,13 @@ _SERVICE_COUNTERS = {
     "rpc_errors": f.RPC_ERRORS,
     "streams": f.STREAMS,
 }
+_CHILD_STATES = {state: state.name.lower() for state in ChildState if state is not ChildState.EMPTY}
+_OUTCOMES: dict[str, Callable[[Settled], Amount]] = {
+    "acknowledged": attrgetter("acknowledged"),
+    "filtered": attrgetter("filtered"),
+    "passed": attrgetter("passed"),
+    "corrupt": attrgetter("corrupt"),
+}
 _BATCH_HISTOGRAM = "served_batch_bytes"
 
 
@@ -64,6 +72,7 @@ class Collector:
         self._control = control
         self._segments = segments
         self._silence_s = silence_s
+        self._build = (__version__, platform.python_version(), f"{spec_fingerprint():016x}")
 
     def collect(self, now_ns: int, wall_ns: int, requests: dict[str, int]) -> Page:
         """One page.
@@ -92,8 +101,7 @@ class Collector:
 
     def _add_farm(self, page: Page, now_ns: int, wall_ns: int) -> None:
         control = self._control
-        spec = f"{spec_fingerprint():016x}"
-        page.add(f.BUILD, 1, __version__, platform.python_version(), spec)
+        page.add(f.BUILD, 1, *self._build)
         page.add(f.INSTANCE, 1, control.instance, control.address)
         for state in FarmState:
             page.add(f.STATE, int(state is control.state), state.name.lower())
@@ -117,8 +125,8 @@ class Collector:
 
 def _add_child(page: Page, slot: ChildSlot, now_ns: int) -> None:
     name, role, pid, found = slot.name, slot.role, slot.pid, slot.state
-    for state in list(ChildState)[1:]:
-        page.add(f.CHILD_STATE, int(state is found), name, role, state.name.lower())
+    for state, text in _CHILD_STATES.items():
+        page.add(f.CHILD_STATE, int(state is found), name, role, text)
     page.add(f.CHILD_EPOCH, slot.config_epoch, name, role)
     for reason, n in slot.restarts_by_reason().items():
         page.add(f.CHILD_RESTARTS, n, name, role, reason)
@@ -167,19 +175,16 @@ def _add_ring(page: Page, worker: str, view: RingView) -> None:
 
 def _add_group(page: Page, slot: GroupSlot, tails: dict[int, int], wall_ns: int) -> None:
     name = slot.name
-    lag_bytes = 0
-    outcomes = dict.fromkeys(("acknowledged", "filtered", "passed", "corrupt"), Amount())
-    for worker, tail in tails.items():
-        settled = slot.settled(worker)
-        # The tail was read before: a group may have got beyond it since.
-        lag_bytes += max(0, tail - settled.position)
-        outcomes = {how: sofar + getattr(settled, how) for how, sofar in outcomes.items()}
+    settled = {worker: slot.settled(worker) for worker in tails}
+    # The tails were read before: the group may have got beyond one since.
+    lag_bytes = sum(max(0, tail - settled[worker].position) for worker, tail in tails.items())
     page.add(f.GROUP, 1, name, str(slot.kind), "yes" if slot.declared else "no")
     page.add(f.GROUP_MEMBERS, slot.n_members, name)
     page.add(f.GROUP_LAG, lag_bytes, name)
     page.add(f.GROUP_LEASED, slot.leased_records, name)
     if slot.last_ack_ns:
         page.add(f.GROUP_ACK_AGE, max(0, wall_ns - slot.last_ack_ns) / NS_PER_S, name)
-    for how, amount in outcomes.items():
-        page.add(f.GROUP_SETTLED_RECORDS, amount.records, name, how)
-        page.add(f.GROUP_SETTLED_EXPERIENCES, amount.experiences, name, how)
+    for how, amount_of in _OUTCOMES.items():
+        amounts = [amount_of(one) for one in settled.values()]
+        page.add(f.GROUP_SETTLED_RECORDS, sum(one.records for one in amounts), name, how)
+        page.add(f.GROUP_SETTLED_EXPERIENCES, sum(one.experiences for one in amounts), name, how)

@@ -28,12 +28,12 @@ class Page:
     """The samples of one scrape, by family."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, list[tuple[Labels, Number]]] = {}
+        self._rows: dict[str, list[tuple[Labels, Number]]] = {one.name: [] for one in FAMILIES}
         self._histograms: dict[str, tuple[Sequence[int], Histogram]] = {}
 
     def add(self, family: Family, value: Number, *labels: str) -> None:
         """One sample: the values of its labels, in the order of the family's."""
-        self._rows.setdefault(family.name, []).append((labels, value))
+        self._rows[family.name].append((labels, value))
 
     def add_histogram(self, family: Family, bounds: Sequence[int], seen: Histogram) -> None:
         """A histogram without labels: the upper bounds of its buckets, and what was counted."""
@@ -41,7 +41,7 @@ class Page:
 
     def rows(self, family: Family) -> Sequence[tuple[Labels, Number]]:
         """The samples of a family that is no histogram."""
-        return self._rows.get(family.name, ())
+        return self._rows[family.name]
 
     def histogram(self, family: Family) -> tuple[Sequence[int], Histogram] | None:
         """Bounds and counts of a histogram."""

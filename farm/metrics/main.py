@@ -57,14 +57,23 @@ class Endpoint:
         control: read only.
         segments: of the same instance.
         config: the one in force.
+        fresh_ns: FRESH_NS.
     """
 
-    def __init__(self, control: ControlBlock, segments: Segments, config: FarmConfig) -> None:
+    def __init__(
+        self,
+        control: ControlBlock,
+        segments: Segments,
+        config: FarmConfig,
+        *,
+        fresh_ns: int = FRESH_NS,
+    ) -> None:
         self.config = config
         self.outcomes: dict[str, int] = {}
         self._control = control
         self._collector = Collector(control, segments, lambda: self.config.supervisor.silence_s)
         self._writer = Writer()
+        self._fresh_ns = fresh_ns
         self._kept: dict[bool, tuple[int, bytes]] = {}
 
     def answer(self, request: Request) -> Response:
@@ -83,7 +92,7 @@ class Endpoint:
     def _metrics(self, *, openmetrics: bool) -> Response:
         now_ns = time.monotonic_ns()
         made_ns, body = self._kept.get(openmetrics, (0, b""))
-        if now_ns - made_ns > FRESH_NS:
+        if now_ns - made_ns > self._fresh_ns:
             page = self._collector.collect(now_ns, time.time_ns(), self.outcomes)
             body = self._writer.write(page, openmetrics=openmetrics)
             self._kept[openmetrics] = (now_ns, body)
