@@ -13,7 +13,7 @@ BOTH = pytest.mark.parametrize("openmetrics", [False, True], ids=["text", "openm
 
 
 def parsed(text, *, openmetrics):
-    """Values by (sample, labels), and families by name, as Prometheus' Python library reads them."""
+    """Values by (sample, labels), and families by name, as their Python library reads them."""
     package = "prometheus_client.openmetrics" if openmetrics else "prometheus_client"
     parser = pytest.importorskip(f"{package}.parser")
     found = list(parser.text_string_to_metric_families(text))
