@@ -192,7 +192,8 @@ async def _scrapes(
     sockets, address = listen("127.0.0.1:0", key="address")
     await server.start(sockets)
     host, _, port = address.rpartition(":")
-    took_s, page = [], b""
+    took_s: list[float] = []
+    page = b""
     until_s = time.perf_counter() + seconds
     while (began_s := time.perf_counter()) < until_s or not took_s:
         page = await (_ask(host, int(port)) if over_http else _make(endpoint))
