@@ -1,6 +1,10 @@
 """`run`: one farm from its overrides to its exit code. Everything is wired here.
 
-    config ─ lease of the instance ─ port ─ room ─ segments, doorbells ─ arbiter ─ unlink
+    config ─ lease of the instance ─ port ─ room ─ segments, doorbells ─ arbiter ─ balance
+
+`farm drain` is a farm that is told, by SIGUSR1, to produce nothing more and to stop when its
+lossless groups have everything, or when its time is over; or, of a farm that has ended, one that
+never has workers.
 
 Whatever keeps the farm from starting raises a FarmError before a child exists; from then on
 problems are log lines and the exit code.
@@ -21,25 +25,40 @@ from farm.config.check import check
 from farm.config.load import COMMAND_LINE, compose
 from farm.config.memory import shared_memory_bytes
 from farm.config.schema import FarmConfig, SupervisorConfig
-from farm.errors import SharedMemoryFullError
+from farm.errors import (
+    EXIT_OK,
+    CorruptDataError,
+    FarmError,
+    SegmentAbsentError,
+    UnavailableError,
+)
 from farm.policies.registry import POLICY_NAMES
+from farm.shm.balance import Balance
 from farm.shm.control import ControlBlock
-from farm.shm.lease import acquire_instance, unlink_instance
-from farm.shm.ring_layout import create_ring
-from farm.shm.room import SHM_DIR, free_bytes
 from farm.shm.wake import Doorbell
 from farm.supervisor import ports, warm_stamp
 from farm.supervisor.arbiter import Arbiter, Rules
 from farm.supervisor.deadlines import NS_PER_S, Limits
 from farm.supervisor.restart import RestartPolicy
+from farm.supervisor.segments import Segments, take_leftovers, take_segments
 from farm.supervisor.signals import SignalQueue
 from farm.supervisor.spawn import ChildProcess, Spawner
-from farm.supervisor.specs import MAX_ROLLOUTS, ChildSpec, children_of, metrics, warm_up
+from farm.supervisor.specs import (
+    MAX_ROLLOUTS,
+    ROLLOUT_ROLE,
+    ChildSpec,
+    children_of,
+    metrics,
+    warm_up,
+)
 from farm.telemetry import log
 from farm.version import __version__
 
 FIRST_EPOCH = 1
-"""Epoch of the config that the farm starts with."""
+"""Epoch of the config of a farm that starts afresh."""
+DRAIN_S = 60.0
+"""Time for `farm drain` if it names none."""
+MS_PER_S = 1_000
 ANSWER_S = 0.25
 """Time for the port to answer in one try; it is asked again while the farm starts."""
 QUIET = "warning"
@@ -57,6 +76,7 @@ def run(
     ready: Ready | None = None,
     seconds: float | None = None,
     quiet: bool = False,
+    discard: bool = False,
     signals: SignalQueue | None = None,
 ) -> int:
     """Run a farm until it is told to stop; main thread only.
@@ -67,6 +87,7 @@ def run(
         seconds: stop this long after that; None runs until a signal.
         quiet: from then on log warnings only, children from the start, unless the overrides set a
             level.
+        discard: throw away what a dead farm of this name left, whoever is owed something of it.
         signals: entered already, with what has come since; None takes signals from here on.
 
     Returns:
@@ -74,30 +95,65 @@ def run(
 
     Raises:
         ConfigError: the config is wrong.
-        ResourceError: the port is taken, shared memory is full, or the instance is running.
+        ResourceError: the port is taken, shared memory is full, or the instance is running or
+            owes something.
     """
     with ExitStack() as stack:
         signals = signals or stack.enter_context(SignalQueue())
         composed = compose(overrides)
         config = composed.config
         check(config, policies=POLICY_NAMES)
-        log.configure(role="supervisor", level=config.telemetry.level, fmt=config.telemetry.format)
-        log.set_fields(config_epoch=FIRST_EPOCH)
+        _log_as_supervisor(config)
         quiet = quiet and composed.origins["telemetry.level"] != COMMAND_LINE
-        farm = _Farm(config, _shared(config, stack, quiet=quiet), cold=not warm_stamp.is_warm())
-        arbiter = Arbiter(
-            farm.control,
-            Spawner(config.instance, _bell_fds(stack)),
-            signals,
-            _rules(config.supervisor),
-            log.get_logger(),
-            is_open=farm.is_open,
-            on_ready=lambda: farm.serve(arbiter, ready, seconds, quiet=quiet),
-        )
+        seed = secrets.randbits(SEED_BITS) if config.seed is None else config.seed
+        segments = take_segments(config, seed=seed, discard=discard)
+        stack.callback(segments.end)
+        _publish(config, segments.control, quiet=quiet)
+        farm = _Farm(config, segments, cold=not warm_stamp.is_warm())
+        arbiter = _arbiter(farm, stack, signals, lambda: farm.serve(ready, seconds, quiet=quiet))
         arbiter.want(farm.children())
-        exit_code = arbiter.run()
-        log.get_logger().info("farm_stopped", exit_code=exit_code, uptime_s=_process_age_s())
-        return exit_code
+        return _run(arbiter)
+
+
+def drain(instance: str, deadline_s: float, *, signals: SignalQueue) -> Balance | None:
+    """Deliver what a farm that has ended left, without workers; main thread only.
+
+    It serves at the address and with the settings that the farm had, until its lossless groups have
+    everything, the deadline is over, or a signal comes.
+
+    Args:
+        instance: name of the farm.
+        deadline_s: seconds from when it serves.
+        signals: entered already.
+
+    Returns:
+        Where everything is at the end; None if that cannot be read.
+
+    Raises:
+        UnavailableError: there is no such farm.
+        ResourceError: it is running, its port is taken, or what it left cannot be gone on with.
+        FarmError: the service could not run.
+    """
+    config = _last_config(instance)
+    ended: list[Balance | None] = []
+    with ExitStack() as stack:
+        _log_as_supervisor(config)
+        segments = take_leftovers(config)
+        stack.callback(lambda: ended.append(segments.end()))
+        _publish(config, segments.control, quiet=False)
+        farm = _Farm(config, segments, cold=False)
+        arbiter = _arbiter(farm, stack, signals, lambda: farm.drain(deadline_s))
+        arbiter.want(_services(config, 0))
+        exit_code = _run(arbiter)
+    if exit_code != EXIT_OK:
+        raise FarmError(f"the service of {instance!r} ended with exit code {exit_code}; see above")
+    return ended[0]
+
+
+def _run(arbiter: Arbiter) -> int:
+    exit_code = arbiter.run()
+    log.get_logger().info("farm_stopped", exit_code=exit_code, uptime_s=_process_age_s())
+    return exit_code
 
 
 class _Farm:
@@ -105,20 +161,20 @@ class _Farm:
 
     Args:
         config: checked.
-        control: the control block, ready to be attached to.
+        segments: taken.
         cold: the kernels are to be compiled first.
     """
 
-    def __init__(self, config: FarmConfig, control: ControlBlock, *, cold: bool) -> None:
+    def __init__(self, config: FarmConfig, segments: Segments, *, cold: bool) -> None:
         self.config = config
-        self.control = control
+        self.segments = segments
+        self.control = segments.control
         self.cold = cold
+        self.arbiter: Arbiter | None = None
 
     def children(self) -> tuple[ChildSpec, ...]:
         """Who shall run."""
-        services = children_of(self.config.worker.count)
-        if self.config.telemetry.metrics_address is not None:
-            services = (metrics(), *services)
+        services = _services(self.config, self.config.worker.count)
         if not self.cold:
             return services
         log.get_logger().info(
@@ -131,10 +187,9 @@ class _Farm:
         address = self.control.address
         return bool(address) and ports.answers(address, ANSWER_S)
 
-    def serve(
-        self, arbiter: Arbiter, ready: Ready | None, seconds: float | None, *, quiet: bool
-    ) -> None:
+    def serve(self, ready: Ready | None, seconds: float | None, *, quiet: bool) -> None:
         """Say that the farm is ready, once it is."""
+        assert self.arbiter is not None
         address = self.control.address
         log.get_logger().info(
             "farm_ready",
@@ -149,10 +204,41 @@ class _Farm:
         if self.cold:
             _remember_that_it_is_warm()
         if seconds is not None:
-            arbiter.stop_at(time.monotonic_ns() + int(seconds * NS_PER_S))
+            self.arbiter.stop_at(time.monotonic_ns() + int(seconds * NS_PER_S))
         process = ready(address) if ready else None
         if process is not None:
-            arbiter.accompany(ChildProcess(process))
+            self.arbiter.accompany(ChildProcess(process))
+
+    def drain(self, deadline_s: float) -> None:
+        """Produce nothing more, and stop once everything is delivered or the time is over."""
+        assert self.arbiter is not None
+        until_ns = time.monotonic_ns() + int(deadline_s * NS_PER_S)
+        self.control.draining = 1
+        log.get_logger().info(
+            "farm_draining",
+            address=self.control.address,
+            deadline_s=deadline_s,
+            owed_bytes=self.segments.lags(),
+        )
+        self.arbiter.want(_services(self.config, 0))
+        self.arbiter.stop_when(lambda: self._is_drained(until_ns))
+
+    def _is_drained(self, until_ns: int) -> str:
+        """Why the drain is over; empty while it is not."""
+        if any(slot.pid for slot in self.control.children if slot.role == ROLLOUT_ROLE):
+            return ""  # what is in its hand will be published
+        lags = self.segments.lags()
+        if not lags:
+            return "everything is delivered"
+        if time.monotonic_ns() < until_ns:
+            return ""
+        return f"the time to drain is over; bytes left: {lags}"
+
+
+def _services(config: FarmConfig, n_workers: int) -> tuple[ChildSpec, ...]:
+    """What runs for as long as the farm does, with so many workers."""
+    services = children_of(n_workers)
+    return services if config.telemetry.metrics_address is None else (metrics(), *services)
 
 
 def _remember_that_it_is_warm() -> None:
@@ -162,57 +248,63 @@ def _remember_that_it_is_warm() -> None:
         log.get_logger().warning("warm_stamp_not_kept", error=str(error))
 
 
-def _shared(config: FarmConfig, stack: ExitStack, *, quiet: bool) -> ControlBlock:
-    """Take the instance and make its segments; `stack` removes them.
+def _log_as_supervisor(config: FarmConfig) -> None:
+    log.configure(role="supervisor", level=config.telemetry.level, fmt=config.telemetry.format)
+    log.set_fields(config_epoch=FIRST_EPOCH)
 
-    Raises:
-        ResourceError: another farm has the instance, or the machine lacks port or memory.
-    """
-    lease = acquire_instance(config.instance)
-    with ExitStack() as undo:
-        undo.callback(lease.close)
-        undo.callback(unlink_instance, lease)
-        if lease.reclaimed:
-            log.get_logger().warning(
-                "segments_reclaimed", instance=config.instance, segments=list(lease.reclaimed)
-            )
-        ports.check_free(config.serve.address, key="serve.address")
-        if config.telemetry.metrics_address is not None:
-            ports.check_free(config.telemetry.metrics_address, key="telemetry.metrics_address")
-        _check_room(config)
-        undo.pop_all()  # the control block has the lease from here on
-    seed = secrets.randbits(SEED_BITS) if config.seed is None else config.seed
-    control = ControlBlock.create(config.instance, 0, seed=seed, lease=lease)
-    stack.callback(control.close)
-    stack.callback(control.unlink)
-    for worker in range(config.worker.count):
-        create_ring(config.instance, worker, config.ring.bytes).close()
+
+def _publish(config: FarmConfig, control: ControlBlock, *, quiet: bool) -> None:
+    """Give the children their config, and say what starts."""
     level = QUIET if quiet else config.telemetry.level
     telemetry = replace(config.telemetry, level=level)
-    blob = msgspec.json.encode(replace(config, seed=seed, telemetry=telemetry))
-    control.store_config(FIRST_EPOCH, blob)
+    blob = msgspec.json.encode(replace(config, seed=control.seed, telemetry=telemetry))
+    epoch = control.load_config()[0] + 1
+    control.store_config(epoch, blob)
+    log.set_fields(config_epoch=epoch)
     log.get_logger().info(
         "farm_starting",
         version=__version__,
         instance=config.instance,
-        seed=seed,
+        seed=control.seed,
         workers=config.worker.count,
         board=config.match.board,
         seats=list(config.match.seats),
         shared_memory_bytes=shared_memory_bytes(config),
     )
-    return control
 
 
-def _check_room(config: FarmConfig) -> None:
-    """Refuse what does not fit into shared memory, before any of it is taken."""
-    wanted, free = shared_memory_bytes(config), free_bytes()
-    if wanted > free:
-        raise SharedMemoryFullError(
-            f"the farm wants {wanted} bytes of shared memory (worker.count="
-            f"{config.worker.count} rings of ring.bytes={config.ring.bytes}) and {free} are free "
-            f"in {SHM_DIR}; ask for less, stop another farm, or enlarge {SHM_DIR}"
-        )
+def _last_config(instance: str) -> FarmConfig:
+    """The config that a farm had last.
+
+    Raises:
+        UnavailableError: there is no such farm, or its config cannot be read.
+    """
+    try:
+        control = ControlBlock.attach(instance, readonly=True)
+    except SegmentAbsentError:
+        raise UnavailableError(f"there is no farm {instance!r}, and nothing left of one") from None
+    try:
+        return msgspec.json.decode(control.load_config()[1], type=FarmConfig)
+    except (msgspec.MsgspecError, CorruptDataError) as error:
+        raise UnavailableError(f"the config of farm {instance!r} is unreadable: {error}") from error
+    finally:
+        control.close()
+
+
+def _arbiter(
+    farm: _Farm, stack: ExitStack, signals: SignalQueue, on_ready: Callable[[], None]
+) -> Arbiter:
+    farm.arbiter = Arbiter(
+        farm.control,
+        Spawner(farm.config.instance, _bell_fds(stack)),
+        signals,
+        _rules(farm.config.supervisor),
+        log.get_logger(),
+        is_open=farm.is_open,
+        on_ready=on_ready,
+        on_drain=lambda: farm.drain(farm.control.drain_ms / MS_PER_S or DRAIN_S),
+    )
+    return farm.arbiter
 
 
 def _bell_fds(stack: ExitStack) -> list[int]:

@@ -7,6 +7,7 @@ FarmError                      70  anything of the farm's own
 │  ├─ AddressInUseError            a port is taken
 │  ├─ SharedMemoryFullError        /dev/shm has too little room
 │  ├─ InstanceRunningError         a live farm has this instance name
+│  ├─ LeftoversError               a dead farm of this name owes something that it kept
 │  └─ FileAccessError              a file cannot be opened, read or written
 ├─ SegmentError                70  a shared-memory segment cannot be used
 │  ├─ SegmentAbsentError           nobody made it
@@ -19,7 +20,9 @@ FarmError                      70  anything of the farm's own
 ├─ RequestError                70  a service refuses a request; rpc/status.py has the status
 │  ├─ InvalidRequestError          it cannot be understood or is out of bounds
 │  ├─ NotFoundError                it names something that is not there
+│  ├─ ConflictError                it does not go with what is there, or with this farm
 │  ├─ TooManyStreamsError          `serve.max_streams` are open
+│  ├─ NoRoomError                  a ring had no room for `serve.client_timeout_s`
 │  ├─ SilentClientError            the caller took nothing for `serve.client_timeout_s`
 │  └─ StoppingError                the farm is stopping
 └─ ClientError                 69  what a client of a farm meets
@@ -27,13 +30,15 @@ FarmError                      70  anything of the farm's own
    ├─ RejectedError                the farm refused the request; carries the status
    └─ SpecMismatchError            client and farm disagree on the spec fingerprint
 
-Exit codes are those of sysexits(3): 69 EX_UNAVAILABLE, 70 EX_SOFTWARE, 78 EX_CONFIG.
+Exit codes are those of sysexits(3): 69 EX_UNAVAILABLE, 70 EX_SOFTWARE, 78 EX_CONFIG; and 75
+EX_TEMPFAIL of `farm drain`: its time is over and something is left.
 """
 
 EXIT_OK = 0
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69
 EXIT_INTERNAL = 70
+EXIT_INCOMPLETE = 75
 EXIT_CONFIG = 78
 
 
@@ -81,6 +86,10 @@ class SharedMemoryFullError(ResourceError):
 
 class InstanceRunningError(ResourceError):
     """A live farm already has this instance name."""
+
+
+class LeftoversError(ResourceError):
+    """What a dead farm of this name left is owed to somebody, and cannot be gone on with."""
 
 
 class FileAccessError(ResourceError):
@@ -141,8 +150,16 @@ class NotFoundError(RequestError):
     """The request names something that is not there."""
 
 
+class ConflictError(RequestError):
+    """The request does not go with what is there: another policy, another spec, a group in use."""
+
+
 class TooManyStreamsError(RequestError):
     """As many streams are open as `serve.max_streams` allows."""
+
+
+class NoRoomError(RequestError):
+    """What the caller hands in found no room for `serve.client_timeout_s`: nobody drains it."""
 
 
 class SilentClientError(RequestError):

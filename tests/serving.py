@@ -9,11 +9,14 @@ from handmade import HandMadeRing
 from farm.config.schema import FarmConfig
 from farm.serve import main as serve_main
 from farm.shm.control import ChildState, ControlBlock
+from farm.shm.groups import SUBMITTED_RING, create_groups
+from farm.shm.ring_layout import create_ring
 from farm.shm.wake import Doorbell
 from farm.supervisor.child import ChildContext
 from farm.telemetry.log import get_logger
 
 DEADLINE_S = 30.0
+RUN_ID = 4711
 
 
 def farm_config(n_rings=1, *, start_s=5.0, **serve):
@@ -37,10 +40,14 @@ class Serving:
 
     Attributes:
         rings: hand-made, one a worker; write to them.
+        groups: the groups segment.
         slot: the service's slot in the control block.
+
+    Args:
+        takes_in: whether there is a ring for submitted trajectories.
     """
 
-    def __init__(self, instance, *, n_rings=1, capacity_bytes=1 << 20, **serve):
+    def __init__(self, instance, *, n_rings=1, capacity_bytes=1 << 20, takes_in=False, **serve):
         self.instance = instance
         self.config = farm_config(n_rings, **serve)
         self.control = ControlBlock.create(instance, 1 + n_rings, seed=7)
@@ -51,6 +58,10 @@ class Serving:
         self.store_config(self.config, 1)
         self.data_bell = Doorbell.create()
         self.space_bells = [Doorbell.create() for _ in range(n_rings)]
+        self.groups = create_groups(
+            instance, run_id=RUN_ID, capacity=capacity_bytes, n_rings=n_rings
+        )
+        self.submitted = create_ring(instance, SUBMITTED_RING, capacity_bytes) if takes_in else None
         self.rings = [HandMadeRing(instance, worker, capacity_bytes) for worker in range(n_rings)]
         self.result = None
         self.start()
@@ -119,6 +130,9 @@ class Serving:
         self.stop_service()
         for ring in self.rings:
             ring.close()
+        self.groups.close()
+        if self.submitted:
+            self.submitted.close()
         self.control.unlink()
         self.control.close()
         for bell in (self.data_bell, *self.space_bells):

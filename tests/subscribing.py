@@ -28,14 +28,15 @@ def entry_bytes(spec=None):
 class Raw:
     """A subscriber by hand: acknowledges what the test says."""
 
-    def __init__(self, channel, credit_bytes=0):
+    def __init__(self, channel, credit_bytes=0, **opening):
         self._requests = []
         self._arrived = threading.Condition()
-        opening = experience_pb2.SubscribeOpen(credit_bytes=credit_bytes)
+        opening = experience_pb2.SubscribeOpen(credit_bytes=credit_bytes, **opening)
         self._send(Request(open=opening))
         call = channel.stream_stream(names.method_path(names.SUBSCRIBE))
         self.call = call(self._outgoing(), timeout=TIMEOUT_S)
-        assert self.read().HasField("started")
+        self.started = self.read().started
+        assert self.started.spec_fingerprint
 
     def _outgoing(self):
         while True:
@@ -63,9 +64,9 @@ class Raw:
 
 
 @contextmanager
-def subscriber(serving, credit_bytes=0):
-    with grpc.insecure_channel(serving.address) as channel:
-        raw = Raw(channel, credit_bytes)
+def subscriber(serving, credit_bytes=0, **opening):
+    with grpc.insecure_channel(serving.address, OWN_CONNECTION) as channel:
+        raw = Raw(channel, credit_bytes, **opening)
         yield raw
         raw.vanish()
 

@@ -1,6 +1,6 @@
-"""The client process of `farm_to_client`: takes everything, checks everything, says what it saw.
+"""A client process of a bench: takes everything, checks everything, says what it saw.
 
-    python -m farm.bench.receiver ADDRESS SECONDS
+    python -m farm.bench.receiver ADDRESS SECONDS [GROUP]
 
 Prints `{"receiving": true}` when the count begins, and one JSON line of figures SECONDS later.
 Every trajectory's checksum and sequence is checked and its payload decompressed.
@@ -26,13 +26,17 @@ _TAKEN: Final = 256
 
 def main(arguments: list[str]) -> int:
     """Receive, and print what came; exit code 0 also when something is lost: the figures say so."""
-    print(json.dumps(receive(arguments[0], float(arguments[1]))), flush=True)
+    address, seconds, *group = arguments
+    print(json.dumps(receive(address, float(seconds), *group)), flush=True)
     return 0
 
 
-def receive(address: str, seconds: float) -> dict[str, float]:
-    """Be the only subscriber for a while, and count what comes after `WARM_UP_S`."""
-    with Client(address) as client, client.subscribe(credit_bytes=_CREDIT_BYTES) as subscription:
+def receive(address: str, seconds: float, group: str = "") -> dict[str, float]:
+    """Be a member of a group for a while, and count what comes after `WARM_UP_S`."""
+    with (
+        Client(address) as client,
+        client.subscribe(group=group, credit_bytes=_CREDIT_BYTES) as subscription,
+    ):
         batches = subscription.batches(_TAKEN)
         _check_until(time.perf_counter() + WARM_UP_S, batches)
         print(json.dumps({"receiving": True}), flush=True)

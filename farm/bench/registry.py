@@ -39,4 +39,8 @@ BENCHES: Final = {
         "farm.bench.farm_to_client",
         "experiences a second from workers to a client that checks every one",
     ),
+    "fan_out": BenchInfo(
+        "farm.bench.fan_out",
+        "the same to 1, 2 and 4 groups, to 1, 2 and 4 members, and beside blocked groups",
+    ),
 }

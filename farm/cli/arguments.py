@@ -23,12 +23,19 @@ exit codes:
   70 internal error    78 the config is wrong: the message names the key
 """
 
+DRAIN_S = 60.0
+GROUP = "[a-z0-9_-]{1,32}"
+DEFAULT_GROUP = "default"
+"""The group of a subscription that names none: `farm.rpc.names` would take longer to load."""
+
 MAIN_HELP = f"""\
 start here:
   farm up --tail                     start a farm and watch what a client of it receives
   farm up worker.count=3             start a farm with three rollout workers
   farm tail                          in another terminal: subscribe, show the flow
   farm top                           watch the processes of a running farm
+  farm audit                         where every record is, of a running farm or of a dead one
+  farm drain                         produce nothing more, deliver what is there, then stop
   farm config match=ffa4             what a config comes to, and where each value came from
   farm bench --list                  what can be measured
   farm replay game.gior --show       watch a recorded game
@@ -44,6 +51,11 @@ examples:
   farm up --tail --seconds 30        with a client beside it, for half a minute
   farm up worker.count=3 match.board=30x30 seed=7
   farm up env=prod instance=blue serve.address=127.0.0.1:50061
+  farm up --discard                  throw away what a farm of this name left, owed or not
+
+A farm that was killed, or stopped before its groups had everything, keeps its rings in shared
+memory. The next `farm up` of its name goes on with them. It refuses to start if it cannot (another
+ring.bytes, another build) and a group is owed something: `farm drain` or --discard decides.
 
 A first start compiles the kernels, which takes a minute or so; later ones serve within seconds.
 Lines are JSON when standard output is no terminal. A second Ctrl-C or SIGTERM stops at once.
@@ -57,12 +69,13 @@ examples:
   farm tail 10.0.0.5:50051 --json    one JSON line a second, for a program
   farm tail --seat 0 --min-turn 50 --policy expander
   farm tail --group --seconds 30     as a trainer would, with acknowledgements
+  farm tail --group mine --seat 0    in a group of its own, which gets everything too
 
 {EXIT_CODES_HELP}"""
 
 TOP_HELP = f"""\
 examples:
-  farm top                           every child: state, pid, generation, rates, ring fill, restarts
+  farm top                           every child, every group of trainers, every ring that is held
   farm top --instance blue --once --json
   farm top 10.0.0.5:50051            a farm on another machine; no CPU and memory then
 
@@ -70,6 +83,35 @@ It reads the shared memory of the farm, so that it works on one whose processes 
 killed.
 
 {EXIT_CODES_HELP}"""
+
+AUDIT_HELP = """\
+examples:
+  farm audit                         from the shared memory of a farm on this machine, alive or dead
+  farm audit --instance blue --json
+  farm audit 10.0.0.5:50051          ask a farm on another machine
+
+Of each ring  attempted = published + dropped (full, sampled) + aborted with a worker + in its hand,
+of each group published = before + acknowledged + filtered + passed + corrupt + waiting.
+What waits is counted in the rings, record by record.
+
+exit codes:
+  0 exact    2 usage    69 there is no such farm
+  70 something does not add up: the last lines say where
+"""
+
+DRAIN_HELP = """\
+examples:
+  farm drain                         a running farm: stop the workers, deliver, stop
+  farm drain --deadline 600          give the trainers ten minutes
+  farm drain --instance blue         of a farm that was killed: serve what it left, without workers
+
+It ends when every lossless group has acknowledged everything, or at the deadline. What is left then
+stays in shared memory for the next `farm up` or `farm drain`. Ctrl-C leaves a running farm to it.
+
+exit codes:
+  0 everything was delivered    2 usage    69 there is no such farm, or its port is taken
+  70 internal error    75 the time is over and something is left
+"""
 
 CONFIG_HELP = f"""\
 examples:
@@ -130,6 +172,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_up(commands)
     _add_tail(commands)
     _add_top(commands)
+    _add_audit(commands)
+    _add_drain(commands)
     _add_config(commands)
     _add_bench(commands)
     _add_replay(commands)
@@ -144,6 +188,9 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.N
         parser.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:
         args.overrides = [*args.overrides, *rest]
+    if args.command == "tail" and args.group and not re.fullmatch(GROUP, args.group):
+        # `--group` without a name in front of the address has taken it.
+        args.address, args.group = args.group, DEFAULT_GROUP
     return args
 
 
@@ -176,6 +223,11 @@ def _add_up(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "--tail", action="store_true", help="start a client too and show what it receives"
     )
+    parser.add_argument(
+        "--discard",
+        action="store_true",
+        help="throw away what a farm of this name left in shared memory",
+    )
     _add_seconds(parser, "stop by itself after S seconds of serving (default: run until stopped)")
     _add_overrides(parser)
 
@@ -207,9 +259,12 @@ def _add_tail(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     parser.add_argument(
         "--group",
-        action="store_true",
-        help="join the group of the trainers and acknowledge: what comes here goes to no other "
-        "member (default: look on, without taking anything)",
+        nargs="?",
+        type=_group_or_address,
+        const=DEFAULT_GROUP,
+        metavar="NAME",
+        help="join this group (default: %(const)s, that of the trainers) and acknowledge: what "
+        "comes here goes to no other member (without --group: look on, and take nothing)",
     )
 
 
@@ -222,6 +277,12 @@ def _add_top(commands: "_Commands[argparse.ArgumentParser]") -> None:
         metavar="ADDRESS",
         help="ask the farm at host:port instead, which may be on another machine",
     )
+    _add_instance(parser)
+    parser.add_argument("--once", action="store_true", help="print once and exit")
+    parser.add_argument("--json", action="store_true", help="JSON lines")
+
+
+def _add_instance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--instance",
         type=_instance,
@@ -229,8 +290,32 @@ def _add_top(commands: "_Commands[argparse.ArgumentParser]") -> None:
         metavar="NAME",
         help="which farm (default: %(default)s)",
     )
-    parser.add_argument("--once", action="store_true", help="print once and exit")
-    parser.add_argument("--json", action="store_true", help="JSON lines")
+
+
+def _add_audit(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "audit", "show where every record of a farm is", AUDIT_HELP)
+    parser.add_argument(
+        "address",
+        nargs="?",
+        type=_address,
+        metavar="ADDRESS",
+        help="ask the farm at host:port instead, which may be on another machine",
+    )
+    _add_instance(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _add_drain(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "drain", "deliver what a farm holds, then stop it", DRAIN_HELP)
+    _add_instance(parser)
+    parser.add_argument(
+        "--deadline",
+        type=_seconds,
+        default=DRAIN_S,
+        metavar="S",
+        help="seconds for the trainers to take everything (default: %(default)g)",
+    )
+    parser.add_argument("--json", action="store_true", help="the balance as one JSON object")
 
 
 def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
@@ -293,6 +378,16 @@ def _address(text: str) -> str:
     if not re.fullmatch(patterns.ADDRESS, text) or not 0 < int(port) <= patterns.MAX_PORT:
         raise argparse.ArgumentTypeError(f"{text!r} is no host:port, such as 127.0.0.1:50051")
     return text
+
+
+def _group_or_address(text: str) -> str:
+    if re.fullmatch(GROUP, text):
+        return text
+    if ":" in text:
+        return _address(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no name of a group: 1 to 32 of a-z, 0-9, - and _"
+    )
 
 
 def _instance(text: str) -> str:

@@ -14,7 +14,7 @@ from farm.errors import EXIT_INTERNAL, EXIT_OK, UsageError
 Figures: TypeAlias = Mapping[str, object]
 Bench: TypeAlias = Callable[[float, Sequence[str]], Figures]
 
-MUST_BE_ZERO = ("lost", "corrupt")
+MUST_BE_ZERO = ("lost", "corrupt", "inexact")
 """Figures that make the command fail."""
 
 

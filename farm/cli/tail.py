@@ -1,7 +1,7 @@
 """`farm tail`: a client that shows the flow, and nothing else.
 
 By default it looks on beside the trainers and takes nothing from them; with `--group` it is one of
-them, acknowledges what it gets, and can say what was lost.
+them, or alone in a group of another name, acknowledges what it gets, and can say what was lost.
 """
 
 import argparse
@@ -12,8 +12,9 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from farm.cli.arguments import DEFAULT_GROUP
 from farm.cli.tail_view import JsonView, LiveView, PlainView, Sample, View
-from farm.client import AsyncClient, Received, Retry, Stats, Trajectory
+from farm.client import AsyncClient, Received, Retry, Stats, Trajectory, Wanted
 from farm.errors import EXIT_OK, UnavailableError, UsageError
 
 RETRY = Retry(deadline_s=5.0)
@@ -21,12 +22,9 @@ RETRY = Retry(deadline_s=5.0)
 TAKE = 256
 """Trajectories taken at a time: counting them shall not hold up the rest."""
 REMEMBERED_GAMES = 1 << 16
+LOSSLESS = "lossless"
 FULL = 0.5
 """Share of the rings from which their workers may be parked: a ring holds two chunks at least."""
-HELD = (
-    "the group holds the rings and nobody takes from it; farm tail --group or a trainer moves "
-    "them on"
-)
 
 
 class Tally:
@@ -51,7 +49,7 @@ class Tally:
 
 
 class HoldWatch:
-    """Notices a group without members: the rings are full, nothing is handed out, nothing comes.
+    """Notices a group without members: the rings are full, nothing comes, and nobody takes.
 
     Attributes:
         is_held: whether that is so, as of the last look.
@@ -66,7 +64,7 @@ class HoldWatch:
         before, self._n_seen = self._n_seen, stats.total.trajectories
         was_held = self.is_held
         stands = before == self._n_seen
-        self.is_held = stands and stats.leased_records == 0 and _fill(stats) >= FULL
+        self.is_held = stands and bool(_holders(stats)) and _fill(stats) >= FULL
         return self.is_held and not was_held
 
 
@@ -83,10 +81,13 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         UnavailableError: no farm answers at the address, or it is gone.
-        UsageError: a filter beside `--group`.
+        UsageError: a filter beside the group of the trainers.
     """
-    if args.group and (args.game or args.seat or args.min_turn or args.policy):
-        raise UsageError("--group takes its share of everything: leave the filters out")
+    if args.group == DEFAULT_GROUP and _filters(args):
+        raise UsageError(
+            "what a member filters out is gone for its whole group: leave the filters out, or join "
+            "a group of your own with --group NAME"
+        )
     view = _view(args)
     follower = _Follower(args, view)
     try:
@@ -97,6 +98,11 @@ def run(args: argparse.Namespace) -> int:
     finally:
         follower.finish()
     return EXIT_OK
+
+
+def _filters(args: argparse.Namespace) -> bool:
+    """Whether anything is to be left out."""
+    return bool(args.game or args.seat or args.min_turn or args.policy)
 
 
 def _view(args: argparse.Namespace) -> View:
@@ -145,12 +151,11 @@ class _Follower:
 
     async def _read(self, client: AsyncClient) -> None:
         args = self._args
+        wanted = Wanted(
+            game_ids=args.game, seats=args.seat, min_turn=args.min_turn, policies=args.policy
+        )
         source = (
-            client.subscribe()
-            if args.group
-            else client.stream(
-                game_ids=args.game, seats=args.seat, min_turn=args.min_turn, policies=args.policy
-            )
+            client.subscribe(group=args.group, **wanted) if args.group else client.stream(**wanted)
         )
         async with source:
             # What is there, and at least one: a slow stream is shown as it comes.
@@ -179,7 +184,7 @@ class _Follower:
         if stats is not None and stats.rings:
             self._ring_fill = _fill(stats)
             if self._watch.begins(stats) and not self._args.group:
-                self._view.notice(HELD)
+                self._view.notice(_held(stats))
         assert self._last is not None
         assert self._began_s is not None
         now_s = time.monotonic()
@@ -201,11 +206,24 @@ class _Follower:
             games_finished=self._tally.games_finished,
             ring_fill=self._ring_fill,
             held=self._watch.is_held,
-            lost=received.missing if self._args.group else None,
+            lost=received.missing if self._args.group and not _filters(self._args) else None,
             skipped=received.skipped,
             duplicates=received.duplicates,
             connections=received.connections,
         )
+
+
+def _holders(stats: Stats) -> list[str]:
+    """Groups that hold the rings and have no member."""
+    return [row.name for row in stats.groups if row.policy == LOSSLESS and row.members == 0]
+
+
+def _held(stats: Stats) -> str:
+    name = _holders(stats)[0]
+    return (
+        f"group {name} holds the rings and nobody takes from it; farm tail --group {name} or a "
+        "trainer of it moves them on"
+    )
 
 
 def _fill(stats: Stats) -> float:

@@ -31,7 +31,7 @@ class Sample(msgspec.Struct, frozen=True):
     held: bool
     """Whether a group without members holds the full rings, so that nothing can come."""
     lost: int | None
-    """Gaps in the sequences, for a member of the group; an observer may skip and cannot say."""
+    """Gaps in the sequences, for a member of a group that filters nothing; others cannot say."""
     skipped: int
     """Records that passed an observer by because it was too slow."""
     duplicates: int

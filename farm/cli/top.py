@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from farm.cli.top_sample import FarmSample, sample_address, sample_instance
-from farm.cli.top_table import FarmRows, render, rows
+from farm.cli.top_table import FarmRows, carry, render, rows
 from farm.errors import EXIT_OK, UnavailableError
 
 REFRESH_S = 1.0
@@ -50,7 +50,7 @@ def _once(sampler: Sampler, first: FarmSample, *, as_json: bool) -> None:
     if first.running:
         time.sleep(ONCE_S)
         with contextlib.suppress(UnavailableError):  # it ended meanwhile: the first will do
-            now, before = sampler(), first
+            now, before = carry(sampler(), first), first
     farm = rows(now, before)
     if as_json:
         _print_json(farm)
@@ -64,7 +64,7 @@ def _follow(sampler: Sampler, first: FarmSample, show: Callable[[FarmRows], None
     while True:
         time.sleep(REFRESH_S)
         try:
-            now = sampler()
+            now = carry(sampler(), before)
         except UnavailableError:
             return
         show(rows(now, before))

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from farm.errors import SegmentAbsentError, SegmentError, SegmentNotReadyError, UnavailableError
 from farm.shm.control import ChildSlot, ChildState, ControlBlock
+from farm.shm.groups import GroupKind, GroupsBlock, GroupSlot, attach_groups
 from farm.shm.lease import running_pid
-from farm.shm.ring_layout import RingView, attach_ring
+from farm.shm.ring_layout import RingView, attach_ring, ring_indexes
 
 NS_PER_S = 1_000_000_000
 ROLLOUT = "rollout"
@@ -43,6 +44,41 @@ class ChildSample(Struct, frozen=True):
     """Resident memory of its process, shared pages included; None where it cannot be seen."""
 
 
+class GroupSample(Struct, frozen=True):
+    """One group of subscribers at one moment."""
+
+    name: str
+    policy: str
+    """lossless, latest or sample:P."""
+    declared: bool
+    members: int
+    leased_records: int
+    """Handed to a member and not acknowledged."""
+    lag_bytes: int
+    """Published and not settled, in all rings."""
+    last_ack_age_s: float | None
+    """Since the last acknowledgement of any member; None if there was none."""
+
+
+class HeldRing(Struct, frozen=True):
+    """A ring that has no room for its worker at one moment."""
+
+    worker: int
+    fill: float
+    """0 to 1."""
+    group: str
+    """The lossless group that is furthest behind in it; empty if there is none."""
+    members: int
+    last_ack_age_s: float | None
+    """Since the last acknowledgement of any of them; None if there was none."""
+    head: int | None = None
+    """Byte position of its head; None where it cannot be seen."""
+    full_s: float | None = None
+    """How long it has stood still: as the farm says, or as two samples show."""
+    advice: str = ""
+    """What to change, if the farm says so."""
+
+
 class FarmSample(Struct, frozen=True):
     """A farm at one moment."""
 
@@ -59,6 +95,8 @@ class FarmSample(Struct, frozen=True):
     config_epoch: int
     seed: int
     children: tuple[ChildSample, ...]
+    groups: tuple[GroupSample, ...] = ()
+    held: tuple[HeldRing, ...] = ()
 
 
 def sample_instance(instance: str) -> FarmSample:
@@ -120,11 +158,36 @@ def sample_address(address: str) -> FarmSample:
             )
             for child in info.children
         ),
+        groups=tuple(
+            GroupSample(
+                name=row.name,
+                policy=row.policy,
+                declared=row.declared,
+                members=row.members,
+                leased_records=row.leased_records,
+                lag_bytes=row.lag_bytes,
+                last_ack_age_s=row.last_ack_age_s,
+            )
+            for row in stats.groups
+        ),
+        held=tuple(
+            HeldRing(
+                worker=stall.worker,
+                fill=stall.fill,
+                group=stall.group,
+                members=stall.members,
+                last_ack_age_s=stall.last_ack_age_s,
+                full_s=stall.full_s,
+                advice=stall.advice,
+            )
+            for stall in stats.stalls
+        ),
     )
 
 
 def _sample(control: ControlBlock, *, running: bool) -> FarmSample:
     now_ns = time.monotonic_ns()
+    groups, held = _groups(control.instance)
     return FarmSample(
         at_ns=now_ns,
         instance=control.instance,
@@ -140,7 +203,59 @@ def _sample(control: ControlBlock, *, running: bool) -> FarmSample:
             for slot in control.children
             if slot.state is not ChildState.EMPTY
         ),
+        groups=groups,
+        held=held,
     )
+
+
+def _groups(instance: str) -> tuple[tuple[GroupSample, ...], tuple[HeldRing, ...]]:
+    """Every group, and the rings whose worker is parked."""
+    with contextlib.ExitStack() as stack:
+        try:
+            block = stack.enter_context(attach_groups(instance, readonly=True))
+        except SegmentError:
+            return (), ()
+        views: dict[int, RingView] = {}
+        for worker in ring_indexes(instance):
+            with contextlib.suppress(SegmentError):
+                segment = attach_ring(instance, worker, readonly=True)
+                stack.callback(segment.close)
+                views[worker] = RingView(segment)
+        groups = tuple(_group(slot, views) for slot in block.slots())
+        held = tuple(_held(block, worker, view) for worker, view in views.items() if view.parked)
+        return groups, held
+
+
+def _group(slot: GroupSlot, views: Mapping[int, RingView]) -> GroupSample:
+    return GroupSample(
+        name=slot.name,
+        policy=f"{slot.kind}:{slot.sample:g}" if slot.kind is GroupKind.SAMPLE else slot.kind,
+        declared=slot.declared,
+        members=slot.n_members,
+        leased_records=slot.leased_records,
+        lag_bytes=sum(
+            max(0, view.tail - slot.settled(worker).position) for worker, view in views.items()
+        ),
+        last_ack_age_s=_ack_age_s(slot),
+    )
+
+
+def _held(block: GroupsBlock, worker: int, view: RingView) -> HeldRing:
+    lossless = [slot for slot in block.slots() if slot.kind is GroupKind.LOSSLESS]
+    holder = min(lossless, key=lambda slot: slot.settled(worker).position, default=None)
+    return HeldRing(
+        worker=worker,
+        fill=view.used_bytes / view.capacity,
+        group=holder.name if holder else "",
+        members=holder.n_members if holder else 0,
+        last_ack_age_s=_ack_age_s(holder) if holder else None,
+        head=view.head,
+    )
+
+
+def _ack_age_s(slot: GroupSlot) -> float | None:
+    # Of the wall clock, as it outlives processes; a step of it must not make an age negative.
+    return max(0, time.time_ns() - slot.last_ack_ns) / NS_PER_S if slot.last_ack_ns else None
 
 
 def _child(instance: str, slot: ChildSlot, now_ns: int, *, running: bool) -> ChildSample:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.top_sample import NS_PER_S, ChildSample, FarmSample
+from farm.cli.top_sample import NS_PER_S, ChildSample, FarmSample, GroupSample, HeldRing
 
 BYTES_PER_MIB = 1 << 20
 EXPERIENCE_COUNTERS = {"experiences": "served_experiences"}
@@ -59,6 +60,27 @@ class FarmRows(Struct, frozen=True):
     experiences_per_s: float | None
     """Served."""
     children: tuple[ChildRow, ...]
+    groups: tuple[GroupSample, ...]
+    stalls: tuple[HeldRing, ...]
+    """Rings that have no room for their worker and of which nothing was released for a while."""
+
+
+def carry(now: FarmSample, before: FarmSample) -> FarmSample:
+    """The sample, with the time that its full rings have stood still as far as this tool has seen.
+
+    Shared memory says that a worker is parked, not since when: a ring stands still if it is full in
+    two samples and nothing was released in between.
+    """
+    elapsed_s = (now.at_ns - before.at_ns) / NS_PER_S
+    earlier = {ring.worker: ring for ring in before.held}
+
+    def carried(ring: HeldRing) -> HeldRing:
+        was = earlier.get(ring.worker)
+        if ring.full_s is not None or was is None or was.head != ring.head:
+            return ring
+        return replace(ring, full_s=elapsed_s + (was.full_s or 0.0))
+
+    return replace(now, held=tuple(map(carried, now.held)))
 
 
 def rows(now: FarmSample, before: FarmSample | None) -> FarmRows:
@@ -80,19 +102,26 @@ def rows(now: FarmSample, before: FarmSample | None) -> FarmRows:
             row.experiences_per_s for row in children if row.role in EXPERIENCE_COUNTERS
         ),
         children=children,
+        groups=now.groups,
+        stalls=tuple(ring for ring in now.held if ring.full_s is not None),
     )
 
 
 def render(farm: FarmRows) -> Group:
-    """One line about the farm and a table of its children."""
-    return Group(*(Text(line) for line in _head(farm)), _table(farm.children))
+    """A line about the farm, a table of its children, one of its groups, and what stands still."""
+    parts: list[Text | Table] = [Text(line) for line in _head(farm)]
+    parts.append(_table(farm.children))
+    if farm.groups:
+        parts.append(_group_table(farm.groups))
+    parts += [Text(_stalled(ring), style="bold red") for ring in farm.stalls]
+    return Group(*parts)
 
 
 def _head(farm: FarmRows) -> list[str]:
     about = f"uptime {_duration(farm.uptime_s)}  epoch {farm.config_epoch}  seed {farm.seed}"
     if not farm.running:
         gone = f"farm {farm.instance} is not running: its supervisor, process {farm.pid}, is gone;"
-        return [gone, f"this is what it left ({about}), and the next `farm up` removes it"]
+        return [gone, f"this is what it left ({about}); `farm audit` says what it owes to whom"]
     rates = f"{_count(farm.steps_per_s)} steps/s  {_count(farm.experiences_per_s)} served/s"
     return [f"farm {farm.instance} {farm.state}  {farm.address or _NONE}  {about}  {rates}"]
 
@@ -123,6 +152,34 @@ def _table(children: tuple[ChildRow, ...]) -> Table:
             child.exit_reason,
         )
     return table
+
+
+def _group_table(groups: tuple[GroupSample, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    for title in ("group", "policy"):
+        table.add_column(title, no_wrap=True)
+    for title in ("members", "lag MiB", "leased", "last ack s"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for group in groups:
+        table.add_row(
+            group.name,
+            group.policy,
+            str(group.members),
+            f"{group.lag_bytes / BYTES_PER_MIB:.1f}",
+            f"{group.leased_records:,}",
+            _seconds(group.last_ack_age_s),
+        )
+    return table
+
+
+def _stalled(ring: HeldRing) -> str:
+    holder = "no group holds it, and nobody reads it"
+    if ring.group:
+        ack = "never" if ring.last_ack_age_s is None else f"{ring.last_ack_age_s:.0f} s ago"
+        holder = f"group {ring.group} holds it, members: {ring.members}, last acknowledged: {ack}"
+    advice = f"; {ring.advice}" if ring.advice else ""
+    since = f"has been full for {ring.full_s:.0f} s ({ring.fill:.0%})"
+    return f"ring {ring.worker} {since} and stands still: {holder}{advice}"
 
 
 def _row(child: ChildSample, before: ChildSample | None, elapsed_s: float) -> ChildRow:
@@ -166,6 +223,10 @@ def _total(rates: Iterable[float | None]) -> float | None:
 
 def _count(value: float | None) -> str:
     return _NONE if value is None else f"{value:,.0f}"
+
+
+def _seconds(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.1f}"
 
 
 def _percent(share: float | None) -> str:

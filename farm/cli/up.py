@@ -10,8 +10,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from farm.supervisor.companion import TAIL_GROUP
 from farm.supervisor.signals import WATCHED, SignalQueue
 
 STDOUT, STDERR = 1, 2
@@ -22,13 +23,12 @@ def run(args: argparse.Namespace) -> int:
     # Before the first import of NumPy, whose linear algebra would start a thread for every core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if args.tail:
-        return _run_with_tail(args.overrides, args.seconds)
-    return _run(args.overrides, args.seconds)
+        return _run_with_tail(args)
+    return _run(args)
 
 
 def _run(
-    overrides: Sequence[str],
-    seconds: float | None,
+    args: argparse.Namespace,
     *,
     ready: Callable[[str], subprocess.Popen[bytes]] | None = None,
     quiet: bool = False,
@@ -37,14 +37,21 @@ def _run(
     with SignalQueue() as signals:
         from farm import app  # noqa: PLC0415 - it loads NumPy, see `run`
 
-        exit_code = app.run(overrides, ready=ready, seconds=seconds, quiet=quiet, signals=signals)
+        exit_code = app.run(
+            args.overrides,
+            ready=ready,
+            seconds=args.seconds,
+            quiet=quiet,
+            discard=args.discard,
+            signals=signals,
+        )
     # The farm is down and cleaned up: a late press must not change how it ended.
     for number in WATCHED:
         signal.signal(number, signal.SIG_IGN)
     return exit_code
 
 
-def _run_with_tail(overrides: Sequence[str], seconds: float | None) -> int:
+def _run_with_tail(args: argparse.Namespace) -> int:
     tail_stdout = os.dup(STDOUT)
     sys.stdout.flush()
     os.dup2(STDERR, STDOUT)
@@ -59,14 +66,14 @@ def _run_with_tail(overrides: Sequence[str], seconds: float | None) -> int:
         )
 
     try:
-        return _run(overrides, seconds, ready=start_tail, quiet=True)
+        return _run(args, ready=start_tail, quiet=True)
     finally:
         os.dup2(tail_stdout, STDOUT)
         os.close(tail_stdout)
 
 
 def _tail_command(address: str, *, as_json: bool) -> list[str]:
-    """A member of the group, tied to this process: it must not wait for a farm that is gone."""
+    """A group of its own, tied to this process: it must not wait for a farm that is gone."""
     leash = [sys.executable, "-m", "farm.supervisor.leash", str(os.getpid())]
-    tail = [sys.executable, "-m", "farm.cli.main", "tail", address, "--group"]
+    tail = [sys.executable, "-m", "farm.cli.main", "tail", address, "--group", TAIL_GROUP]
     return [*leash, *tail, *(["--json"] if as_json else [])]

@@ -12,32 +12,56 @@ Needs grpcio, protobuf, numpy and lz4 and, of the farm, nothing that simulates. 
 """
 
 from farm.client.aio import AsyncClient, AsyncSubscription
+from farm.client.balance import Amount, Balance, Gap, GroupBalance, RingBalance
 from farm.client.core import Received
 from farm.client.decode import Shape, Trajectory
+from farm.client.encode import make_trajectory
+from farm.client.options import SubscribeOptions, Wanted
 from farm.client.planes import PLANES, planes
-from farm.client.replies import ChildInfo, ExperienceStats, FarmInfo, RingStats, Stats
+from farm.client.replies import (
+    ChildInfo,
+    ExperienceStats,
+    FarmInfo,
+    GroupStats,
+    RingStats,
+    Stall,
+    Stats,
+)
 from farm.client.retry import NO_RETRY, Retry
 from farm.client.stack import Batch, group_by_shape, stack
+from farm.client.submit import Rejection, Submitted
 from farm.client.sync import Client, Subscription
 
 __all__ = [
     "NO_RETRY",
     "PLANES",
+    "Amount",
     "AsyncClient",
     "AsyncSubscription",
+    "Balance",
     "Batch",
     "ChildInfo",
     "Client",
     "ExperienceStats",
     "FarmInfo",
+    "Gap",
+    "GroupBalance",
+    "GroupStats",
     "Received",
+    "Rejection",
     "Retry",
+    "RingBalance",
     "RingStats",
     "Shape",
+    "Stall",
     "Stats",
+    "Submitted",
+    "SubscribeOptions",
     "Subscription",
     "Trajectory",
+    "Wanted",
     "group_by_shape",
+    "make_trajectory",
     "planes",
     "stack",
 ]

@@ -11,16 +11,18 @@ import contextlib
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import grpc
 import grpc.aio
 
 from farm.client import replies
+from farm.client.balance import Balance, Gap, balance_request, parse_balance
 from farm.client.core import Received
 from farm.client.decode import Trajectory
+from farm.client.options import SubscribeOptions, Wanted
 from farm.client.retry import Retry
 from farm.client.session import (
     CHANNEL_OPTIONS,
@@ -31,6 +33,7 @@ from farm.client.session import (
     stream_call,
     subscribe_call,
 )
+from farm.client.submit import Submission, Submitted
 from farm.errors import UsageError
 from farm.rpc import names
 from farm.rpc.status import error_of
@@ -63,6 +66,10 @@ class AsyncSubscription:
     def received(self) -> Received:
         """What has arrived so far: counts, duplicates, gaps."""
         return self._inbox.received
+
+    def gaps(self, balance: Balance) -> tuple[Gap, ...]:
+        """What has not arrived here; see `farm.client.Subscription.gaps`."""
+        return self._session.gaps(balance)
 
     async def batches(self, n: int, *, partial: bool = False) -> AsyncIterator[list[Trajectory]]:
         """Lists of `n` trajectories, each done when the next list is asked for.
@@ -207,7 +214,7 @@ class AsyncClient:
 
     Args:
         address: `host:port` of the farm's experiences service.
-        timeout_s: time for an answer to `stats` and `info`, in seconds.
+        timeout_s: time for an answer to a question such as `stats`, in seconds.
         retry: how streams reconnect.
     """
 
@@ -224,26 +231,47 @@ class AsyncClient:
         self._channel: grpc.aio.Channel | None = None
         self._streams: weakref.WeakSet[AsyncSubscription] = weakref.WeakSet()
 
-    def subscribe(self, *, credit_bytes: int = 0, auto_ack: bool = True) -> AsyncSubscription:
-        """Join the group; see `farm.client.Client.subscribe`."""
-        return self._open(subscribe_call(credit_bytes), auto_ack=auto_ack)
+    def subscribe(
+        self, *, auto_ack: bool = True, **options: Unpack[SubscribeOptions]
+    ) -> AsyncSubscription:
+        """Join a group; see `farm.client.Client.subscribe`."""
+        return self._open(subscribe_call(options), auto_ack=auto_ack)
 
-    async def batches(self, n: int, *, credit_bytes: int = 0) -> AsyncIterator[list[Trajectory]]:
-        """Join the group and take lists of `n` trajectories; see `AsyncSubscription.batches`."""
-        async with self.subscribe(credit_bytes=credit_bytes) as subscription:
+    async def batches(
+        self, n: int, **options: Unpack[SubscribeOptions]
+    ) -> AsyncIterator[list[Trajectory]]:
+        """Join a group and take lists of `n` trajectories; see `AsyncSubscription.batches`."""
+        async with self.subscribe(**options) as subscription:
             async for trajectories in subscription.batches(n):
                 yield trajectories
 
-    def stream(
-        self,
-        *,
-        game_ids: Sequence[int] = (),
-        seats: Sequence[int] = (),
-        min_turn: int = 0,
-        policies: Sequence[str] = (),
-    ) -> AsyncSubscription:
-        """Watch beside the group; see `farm.client.Client.stream`."""
-        return self._open(stream_call(game_ids, seats, min_turn, policies), auto_ack=True)
+    def stream(self, **wanted: Unpack[Wanted]) -> AsyncSubscription:
+        """Watch beside the groups; see `farm.client.Client.stream`."""
+        return self._open(stream_call(wanted), auto_ack=True)
+
+    async def remove_group(self, group: str) -> int:
+        """Forget a group; see `farm.client.Client.remove_group`."""
+        request = replies.remove_group_request(group)
+        return replies.parse_removed(await self._ask(names.REMOVE_GROUP, request))
+
+    async def balance(self) -> Balance:
+        """Where every record is; see `farm.client.Client.balance`."""
+        return parse_balance(await self._ask(names.GET_BALANCE, balance_request()))
+
+    async def submit(
+        self, trajectories: Iterable[Trajectory], *, timeout_s: float | None = None
+    ) -> Submitted:
+        """Hand in trajectories collected elsewhere; see `farm.client.Client.submit`.
+
+        They are taken in the loop's own thread: an iterable that waits holds it up.
+        """
+        submission = Submission(trajectories)
+        call = self._open_channel().stream_unary(names.method_path(names.SUBMIT_EXPERIENCES))
+        try:
+            reply: bytes = await call(submission.messages(), timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise _client_error(error, self.address) from None
+        return submission.outcome(reply)
 
     async def stats(self, *, game_ids: Sequence[int] = (), per_seat: bool = False) -> replies.Stats:
         """What the service has seen; see `farm.client.Client.stats`."""

@@ -11,8 +11,9 @@ here.
 At least once, and how: a batch is acknowledged after the reader is done with its last trajectory,
 so that what a reader was working on when it died goes to another one. When only the connection
 died, the farm delivers again what was not acknowledged; trajectories that this client has received
-are then recognised by (worker, sequence), counted and left out, so that a client in its own
-lifetime meets each one once.
+are then recognised by (worker, generation, sequence), counted and left out, so that a client in its
+own lifetime meets each one once: over reconnects, over services that are replaced, and over farms
+that are started again and go on with their rings.
 """
 
 from collections import deque
@@ -22,7 +23,7 @@ from enum import Enum, auto
 from google.protobuf.message import DecodeError
 
 from farm.client.decode import Trajectory
-from farm.client.ledger import SequenceLedger
+from farm.client.ledger import Seen, SequenceLedger
 from farm.errors import CorruptDataError, LifecycleError, SpecMismatchError
 from farm.rpc.v1 import experience_pb2
 from farm.spec.fingerprint import spec_fingerprint
@@ -52,6 +53,8 @@ class Received:
     """Of them those handed out before, to this client or to another one."""
     duplicates: int = 0
     """Trajectories received before and left out."""
+    unmarked_duplicates: int = 0
+    """Of them those in batches not marked as handed out before: always 0, or the farm is broken."""
     missing: int = 0
     """Gaps in the sequences. For a sole subscriber a loss; others of the group have them else."""
     skipped: int = 0
@@ -100,6 +103,11 @@ class Inbox:
     def received(self) -> Received:
         """The counts so far."""
         return self._received
+
+    @property
+    def seen(self) -> dict[int, Seen]:
+        """Which sequences have arrived, by worker, since the rings were made."""
+        return self._ledger.seen()
 
     @property
     def is_credit_tight(self) -> bool:
@@ -201,7 +209,8 @@ class Inbox:
 
     def _deliver(self, batch: experience_pb2.ExperienceBatch, n_bytes: int) -> None:
         note = self._ledger.note
-        fresh = [m for m in batch.trajectories if note(m.worker, m.sequence)]
+        arrived = batch.trajectories
+        fresh = [m for m in arrived if note(m.worker, m.generation, m.sequence)]
         self._unacknowledged_bytes += n_bytes if batch.batch_id else 0
         self._waiting.append(
             _Delivery(self._connection, batch.batch_id, n_bytes, deque(map(Trajectory, fresh)))
@@ -210,8 +219,9 @@ class Inbox:
             trajectories=len(fresh),
             experiences=sum([m.n_steps for m in fresh]),
             bytes=n_bytes,
-            batches=1 if batch.trajectories else 0,
+            batches=1 if arrived else 0,
             redelivered_batches=1 if batch.redelivered else 0,
+            unmarked_duplicates=0 if batch.redelivered else len(arrived) - len(fresh),
             skipped=batch.skipped,
         )
 

@@ -7,7 +7,6 @@ a copy.
 """
 
 import struct
-import zlib
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
@@ -16,16 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.errors import CorruptDataError
+from farm.rpc.checksum import checksum_of
 from farm.rpc.v1 import experience_pb2
 from farm.spec.limits import MAX_SEATS, MAX_SIDE, MAX_STEPS, MIN_SEATS, MIN_SIDE
 from farm.spec.observation import frame_dtype
 from farm.spec.trajectory import STEP_BYTES
 
-_crc32 = zlib.crc32
 _decompress = lz4.block.decompress
-_pack_prefix = struct.Struct("<QQIHHHBBBBBB").pack
-"""`spec.trajectory.CHECKSUM_PREFIX`; packing a struct takes a tenth of filling a NumPy record."""
-_U16 = 0xFFFF
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -179,6 +175,10 @@ class Trajectory:
         """When it was made, in nanoseconds since the Unix epoch."""
         return self._message.wall_time_ns
 
+    def wire(self) -> bytes:
+        """The trajectory as it travels: a serialised `farm.rpc.v1.Trajectory`."""
+        return self._message.SerializeToString()
+
     def verify(self) -> None:
         """Check the checksum over the metadata and the compressed payload.
 
@@ -218,30 +218,15 @@ class Trajectory:
 
     def _verified_payload(self) -> bytes:
         message = self._message
-        payload = message.payload
         try:
-            prefix = _pack_prefix(
-                message.sequence,
-                message.game_id,
-                message.first_tick,
-                message.worker,
-                message.generation & _U16,
-                message.n_steps,
-                message.seat,
-                message.n_seats,
-                message.height,
-                message.width,
-                message.terminated,
-                message.truncated,
-            )
+            found = checksum_of(message)
         except struct.error as error:
             raise CorruptDataError(f"{self!r} has a field out of bounds: {error}") from error
-        found = _crc32(payload, _crc32(prefix))
         if found != message.checksum:
             raise CorruptDataError(
                 f"{self!r} has checksum {found:#010x}, its sender computed {message.checksum:#010x}"
             )
-        return payload
+        return message.payload
 
     def _column(self, bytes_before: int, scalar: type[Scalar]) -> NDArray[Scalar]:
         """One value a step, `bytes_before` bytes a step into the columns behind the frames."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from farm.client.options import SAMPLE
 from farm.rpc.v1 import experience_pb2
 
 
@@ -37,6 +38,43 @@ class RingStats:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupStats:
+    """One group of subscribers."""
+
+    name: str
+    policy: str
+    """As `subscribe` takes it: lossless, latest or sample:P."""
+    declared: bool
+    """Named in the farm's config: never removed for being idle."""
+    members: int
+    leased_records: int
+    """Handed to a member and not acknowledged."""
+    acknowledged_records: int
+    lag_bytes: int
+    """Bytes of all rings that are published and not settled by this group."""
+    last_ack_age_s: float | None
+    """Since the last acknowledgement of any member; None if there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A ring that is full, and who holds it."""
+
+    worker: int
+    fill: float
+    """0 to 1."""
+    full_s: float
+    """How long it has been full, in seconds."""
+    group: str
+    """The lossless group that is furthest behind in this ring."""
+    members: int
+    last_ack_age_s: float | None
+    """Since the last acknowledgement of any of them; None if there was none."""
+    advice: str
+    """What to change, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """What the service has seen since it started."""
 
@@ -46,8 +84,13 @@ class Stats:
     dropped: Mapping[str, int]
     """Records produced and never delivered, by reason."""
     leased_records: int
+    """Handed out and not acknowledged, by all groups."""
     acknowledged_records: int
+    """By all groups."""
     rings: tuple[RingStats, ...]
+    groups: tuple[GroupStats, ...]
+    stalls: tuple[Stall, ...]
+    """Rings that have been full for longer than `serve.stall_warn_s`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +135,16 @@ def info_request() -> bytes:
     return experience_pb2.GetFarmInfoRequest().SerializeToString()
 
 
+def remove_group_request(group: str) -> bytes:
+    """A RemoveGroupRequest."""
+    return experience_pb2.RemoveGroupRequest(group=group).SerializeToString()
+
+
+def parse_removed(message: bytes) -> int:
+    """Read a RemoveGroupResponse: records that were not acknowledged."""
+    return experience_pb2.RemoveGroupResponse.FromString(message).abandoned_records
+
+
 def parse_stats(message: bytes) -> Stats:
     """Read a GetExperienceStatsResponse."""
     reply = experience_pb2.GetExperienceStatsResponse.FromString(message)
@@ -112,6 +165,8 @@ def parse_stats(message: bytes) -> Stats:
             )
             for ring in reply.rings
         ),
+        groups=tuple(map(_group_stats, reply.groups)),
+        stalls=tuple(map(_stall, reply.stalls)),
     )
 
 
@@ -154,3 +209,34 @@ def _experience_stats(row: experience_pb2.ExperienceStats) -> ExperienceStats:
         oldest_ns=row.oldest_ns,
         newest_ns=row.newest_ns,
     )
+
+
+def _group_stats(row: experience_pb2.GroupStats) -> GroupStats:
+    kind = row.policy.kind
+    return GroupStats(
+        name=row.name,
+        policy=f"{kind}:{row.policy.sample:g}" if kind == SAMPLE else kind,
+        declared=row.declared,
+        members=row.members,
+        leased_records=row.leased_records,
+        acknowledged_records=row.acknowledged_records,
+        lag_bytes=row.lag_bytes,
+        last_ack_age_s=_age_s(row.last_ack_age_s),
+    )
+
+
+def _stall(row: experience_pb2.Stall) -> Stall:
+    return Stall(
+        worker=row.worker,
+        fill=row.fill,
+        full_s=row.full_s,
+        group=row.group,
+        members=row.members,
+        last_ack_age_s=_age_s(row.last_ack_age_s),
+        advice=row.advice,
+    )
+
+
+def _age_s(seconds: float) -> float | None:
+    """On the wire there is no None: below 0 stands for it."""
+    return seconds if seconds >= 0 else None

@@ -1,13 +1,15 @@
 """What both faces share beside the core: calls as values, and what to do when one fails."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import grpc
 
+from farm.client.balance import Balance, Gap, gaps
 from farm.client.core import Inbox
+from farm.client.options import SubscribeOptions, Wanted, filter_of, group_policy
 from farm.client.retry import Backoff, Retry
+from farm.errors import UsageError
 from farm.rpc import names
 from farm.rpc.status import error_of, is_transient
 from farm.rpc.v1 import experience_pb2
@@ -40,11 +42,13 @@ class StreamCall:
         method: its name.
         request: the first message, serialised.
         takes_acks: whether acknowledgements may follow.
+        group: the group it joins; empty for a stream beside the groups.
     """
 
     method: str
     request: bytes
     takes_acks: bool
+    group: str = ""
 
     @property
     def path(self) -> str:
@@ -52,21 +56,26 @@ class StreamCall:
         return names.method_path(self.method)
 
 
-def subscribe_call(credit_bytes: int) -> StreamCall:
-    """`Subscribe`, as a member of the group."""
-    opening = experience_pb2.SubscribeOpen(credit_bytes=credit_bytes)
-    request = experience_pb2.SubscribeRequest(open=opening)
-    return StreamCall(names.SUBSCRIBE, request.SerializeToString(), takes_acks=True)
+def subscribe_call(options: SubscribeOptions) -> StreamCall:
+    """`Subscribe`, as a member of a group.
 
-
-def stream_call(
-    game_ids: Sequence[int], seats: Sequence[int], min_turn: int, policies: Sequence[str]
-) -> StreamCall:
-    """`StreamExperiences`, beside the group."""
-    wanted = experience_pb2.Filter(
-        game_ids=game_ids, seats=seats, min_turn=min_turn, policies=policies
+    Raises:
+        UsageError: the policy is none.
+    """
+    group = options.get("group") or names.DEFAULT_GROUP
+    opening = experience_pb2.SubscribeOpen(
+        credit_bytes=options.get("credit_bytes", 0),
+        group=group,
+        filter=filter_of(options),
+        policy=group_policy(options.get("policy", "")),
     )
-    request = experience_pb2.StreamExperiencesRequest(filter=wanted)
+    request = experience_pb2.SubscribeRequest(open=opening)
+    return StreamCall(names.SUBSCRIBE, request.SerializeToString(), takes_acks=True, group=group)
+
+
+def stream_call(wanted: Wanted) -> StreamCall:
+    """`StreamExperiences`, beside the groups."""
+    request = experience_pb2.StreamExperiencesRequest(filter=filter_of(wanted))
     return StreamCall(names.STREAM_EXPERIENCES, request.SerializeToString(), takes_acks=False)
 
 
@@ -89,6 +98,16 @@ class Session:
         """Take in a message; raises what `Inbox.receive` raises."""
         self.inbox.receive(message)
         self._backoff.connected()
+
+    def gaps(self, balance: Balance) -> tuple[Gap, ...]:
+        """What has not arrived, beside the farm's own counts.
+
+        Raises:
+            UsageError: the stream is of no group, or the group is gone.
+        """
+        if not self.call.group:
+            raise UsageError("a stream beside the groups may skip: only a subscription has gaps")
+        return gaps(self.inbox.seen, balance, self.call.group)
 
     def failed(self, code: grpc.StatusCode, detail: str, now_s: float, jitter: float) -> float:
         """The connection ended: how many seconds to wait before the next.

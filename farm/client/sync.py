@@ -12,15 +12,17 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import grpc
 
 from farm.client import replies
+from farm.client.balance import Balance, Gap, balance_request, parse_balance
 from farm.client.core import Received
 from farm.client.decode import Trajectory
+from farm.client.options import SubscribeOptions, Wanted
 from farm.client.retry import Retry
 from farm.client.session import (
     CHANNEL_OPTIONS,
@@ -31,6 +33,7 @@ from farm.client.session import (
     stream_call,
     subscribe_call,
 )
+from farm.client.submit import Submission, Submitted
 from farm.errors import ClientError
 from farm.rpc import names
 from farm.rpc.status import error_of
@@ -73,6 +76,19 @@ class Subscription:
     def received(self) -> Received:
         """What has arrived so far: counts, duplicates, gaps."""
         return self._inbox.received
+
+    def gaps(self, balance: Balance) -> tuple[Gap, ...]:
+        """What has not arrived here, worker by worker, beside what the farm says it may lack.
+
+        Of use to the sole member of a group, and exact while nothing moves: see `Gap`.
+
+        Args:
+            balance: from `Client.balance`, after the last trajectory was acknowledged.
+
+        Raises:
+            UsageError: this is a stream beside the groups, or its group was removed.
+        """
+        return self._session.gaps(balance)
 
     def batches(self, n: int, *, partial: bool = False) -> Iterator[list[Trajectory]]:
         """Lists of `n` trajectories, each done when the next list is asked for.
@@ -196,7 +212,7 @@ class Client:
 
     Args:
         address: `host:port` of the farm's experiences service.
-        timeout_s: time for an answer to `stats` and `info`, in seconds.
+        timeout_s: time for an answer to a question such as `stats`, in seconds.
         retry: how streams reconnect.
     """
 
@@ -213,38 +229,77 @@ class Client:
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._streams: weakref.WeakSet[Subscription] = weakref.WeakSet()
 
-    def subscribe(self, *, credit_bytes: int = 0, auto_ack: bool = True) -> Subscription:
-        """Join the group: trajectories that no other member gets, none of them lost.
+    def subscribe(
+        self, *, auto_ack: bool = True, **options: Unpack[SubscribeOptions]
+    ) -> Subscription:
+        """Join a group: trajectories that no other member of it gets, none of them lost.
 
         Args:
-            credit_bytes: bytes to hold unacknowledged at most, as far as the farm's config and
-                rings allow; 0 takes all of that.
             auto_ack: whether asking for the next trajectory acknowledges the ones before.
-        """
-        return self._open(subscribe_call(credit_bytes), auto_ack=auto_ack)
+            options: `group`, `policy`, `credit_bytes` and a filter (`game_ids`, `seats`,
+                `min_turn`, `policies`), all optional: see `SubscribeOptions`.
 
-    def batches(self, n: int, *, credit_bytes: int = 0) -> Iterator[list[Trajectory]]:
-        """Join the group and take lists of `n` trajectories; see `Subscription.batches`."""
-        with self.subscribe(credit_bytes=credit_bytes) as subscription:
+        Raises:
+            UsageError: there is no such policy.
+        """
+        return self._open(subscribe_call(options), auto_ack=auto_ack)
+
+    def batches(self, n: int, **options: Unpack[SubscribeOptions]) -> Iterator[list[Trajectory]]:
+        """Join a group and take lists of `n` trajectories; see `Subscription.batches`."""
+        with self.subscribe(**options) as subscription:
             yield from subscription.batches(n)
 
-    def stream(
-        self,
-        *,
-        game_ids: Sequence[int] = (),
-        seats: Sequence[int] = (),
-        min_turn: int = 0,
-        policies: Sequence[str] = (),
-    ) -> Subscription:
-        """Watch beside the group: at most once, takes nothing from anybody. Empty means any.
+    def stream(self, **wanted: Unpack[Wanted]) -> Subscription:
+        """Watch beside the groups: at most once, takes nothing from anybody.
 
         Args:
-            game_ids: only these games.
-            seats: only these seats, 0-based.
-            min_turn: only trajectories that reach this turn (two ticks).
-            policies: only of these policies.
+            wanted: a filter (`game_ids`, `seats`, `min_turn`, `policies`): see `Wanted`.
         """
-        return self._open(stream_call(game_ids, seats, min_turn, policies), auto_ack=True)
+        return self._open(stream_call(wanted), auto_ack=True)
+
+    def remove_group(self, group: str) -> int:
+        """Forget a group, and with it what it has not acknowledged; how many records that is.
+
+        Raises:
+            UnavailableError: no farm answers.
+            RejectedError: there is none (NOT_FOUND); it has members, or is declared in the farm's
+                config (FAILED_PRECONDITION).
+        """
+        request = replies.remove_group_request(group)
+        return replies.parse_removed(self._ask(names.REMOVE_GROUP, request))
+
+    def balance(self) -> Balance:
+        """Where every record is that the farm ever made.
+
+        Raises:
+            UnavailableError: no farm answers.
+        """
+        return parse_balance(self._ask(names.GET_BALANCE, balance_request()))
+
+    def submit(
+        self, trajectories: Iterable[Trajectory], *, timeout_s: float | None = None
+    ) -> Submitted:
+        """Hand in trajectories collected elsewhere (`make_trajectory`); every group gets them.
+
+        Full rings hold it up, as they do the workers. A trajectory that the farm rejects does not
+        end it: the answer names it and the reason.
+
+        Args:
+            trajectories: taken as the farm makes room, in a thread of gRPC's own.
+            timeout_s: time for all of it; None takes as long as the farm has room now and then.
+
+        Raises:
+            UnavailableError: no farm answers, or it stopped midway; it may have taken some.
+            RejectedError: the farm has another spec (FAILED_PRECONDITION).
+            UsageError: a trajectory is too long to be sent; those before it were.
+        """
+        submission = Submission(trajectories)
+        call = self._channel.stream_unary(names.method_path(names.SUBMIT_EXPERIENCES))
+        try:
+            reply: bytes = call(submission.messages(), timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise _client_error(error, self.address) from None
+        return submission.outcome(reply)
 
     def stats(self, *, game_ids: Sequence[int] = (), per_seat: bool = False) -> replies.Stats:
         """What the service has seen; with a row for each of `game_ids`, and for each seat if asked.

@@ -6,10 +6,12 @@ Rules, in the order in which they are checked:
     match.seats               2 to 16, each a policy that exists
     match.board               at least `CELLS_PER_SEAT` cells a seat
     match.cities              cities, mountains and generals leave half of the cells open
+    ring.submitted_bytes      0, or a power of two of at least `MIN_RING_BYTES`
     ring.bytes                a power of two; holds two chunks (a largest trajectory of every seat)
     serve.min_batch_bytes     not above serve.max_batch_bytes
     serve.max_batch_bytes     holds a largest trajectory
     serve.credit_bytes        not below serve.max_batch_bytes
+    serve.group_idle_s        not below serve.client_timeout_s
     serve.address             a port up to 65535
     telemetry.metrics_address a port up to 65535, and another than serve.address
     supervisor.silence_s      above the second between heartbeats
@@ -32,6 +34,9 @@ from farm.spec.limits import MAX_SEATS, MAX_SIDE, MIN_SEATS, MIN_SIDE
 
 CELLS_PER_SEAT = 8
 """A general, its eight neighbours shared with the edge or the next player: less is no game."""
+
+MIN_RING_BYTES = 65_536
+"""Below it a ring holds no trajectory worth the name."""
 
 HEARTBEAT_S = 1.0
 """Children beat at least this often."""
@@ -113,6 +118,14 @@ def _room(config: FarmConfig) -> Iterator[ConfigError]:
 
 
 def _ring(config: FarmConfig) -> Iterator[ConfigError]:
+    submitted = config.ring.submitted_bytes
+    if submitted and (submitted.bit_count() != 1 or submitted < MIN_RING_BYTES):
+        near = max(MIN_RING_BYTES, next_power_of_two(submitted))
+        yield ConfigError(
+            "ring.submitted_bytes",
+            f"{submitted:,} is no power of two from {MIN_RING_BYTES:,} on, nor 0 for none; "
+            f"{near} is",
+        )
     capacity = config.ring.bytes
     if capacity.bit_count() != 1:
         above = next_power_of_two(capacity)
@@ -150,6 +163,12 @@ def _serve(config: FarmConfig) -> Iterator[ConfigError]:
             "serve.credit_bytes",
             f"{serve.credit_bytes:,} is below serve.max_batch_bytes={serve.max_batch_bytes:,}: "
             "a full message could never be sent",
+        )
+    if serve.group_idle_s < serve.client_timeout_s:
+        yield ConfigError(
+            "serve.group_idle_s",
+            f"{serve.group_idle_s} is below serve.client_timeout_s={serve.client_timeout_s}: a "
+            "client that is cut off and comes back would find its group gone",
         )
     if (port := _port(serve.address)) > MAX_PORT:
         yield ConfigError("serve.address", f"port {port} is above {MAX_PORT}")

@@ -9,7 +9,7 @@ from farm.config.fields import Value, field_index, pick, sections, unknown_key
 from farm.config.schema import FarmConfig
 from farm.errors import ConfigError
 
-_AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_AT = re.compile(r" - at (`key` in )?`\$\.?(?P<path>[^`]*)`$")
 
 
 def to_config(tree: Value, origins: Mapping[str, str] | None = None) -> FarmConfig:

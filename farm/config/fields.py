@@ -115,10 +115,18 @@ def _walk(section: type[Struct], prefix: str) -> Iterator[Field]:
         yield Field(
             key=key,
             type_text=_type_text(entry.type.type),
-            default=_plain(entry.default),
+            default=_plain(_default(entry)),
             reload=(entry.type.extra or {})["reload"],
             doc=docs[entry.name],
         )
+
+
+def _default(entry: schema_info.Field) -> object:
+    """The value of a field that nobody sets; of a mapping, a fresh one is made each time."""
+    if entry.default is not msgspec.NODEFAULT:
+        return entry.default
+    assert entry.default_factory is not msgspec.NODEFAULT, f"{entry.name} has no default"
+    return entry.default_factory()
 
 
 def _plain(value: object) -> Value:
@@ -127,16 +135,20 @@ def _plain(value: object) -> Value:
 
 def _type_text(kind: schema_info.Type) -> str:
     if isinstance(kind, schema_info.Metadata):
-        return _type_text(kind.type)
-    if isinstance(kind, schema_info.IntType | schema_info.FloatType):
-        return _SIMPLE[type(kind)] + _range_text(kind)
-    if isinstance(kind, schema_info.LiteralType):
-        return " | ".join(map(str, kind.values))
-    if isinstance(kind, schema_info.UnionType):
-        return " or ".join(_type_text(part) for part in kind.types)
-    if isinstance(kind, schema_info.VarTupleType):
-        return f"list of {_type_text(kind.item_type)}"
-    return _SIMPLE[type(kind)]
+        text = _type_text(kind.type)
+    elif isinstance(kind, schema_info.IntType | schema_info.FloatType):
+        text = _SIMPLE[type(kind)] + _range_text(kind)
+    elif isinstance(kind, schema_info.LiteralType):
+        text = " | ".join(map(str, kind.values))
+    elif isinstance(kind, schema_info.UnionType):
+        text = " or ".join(_type_text(part) for part in kind.types)
+    elif isinstance(kind, schema_info.DictType):
+        text = f"mapping of {_type_text(kind.key_type)} to {_type_text(kind.value_type)}"
+    elif isinstance(kind, schema_info.VarTupleType):
+        text = f"list of {_type_text(kind.item_type)}"
+    else:
+        text = _SIMPLE[type(kind)]
+    return text
 
 
 _SIMPLE: dict[type[schema_info.Type], str] = {

@@ -87,7 +87,8 @@ def compose(overrides: Sequence[str] = (), *, folders: Sequence[Path] = ()) -> C
     override_rules.screen(lines, options)
     with _config_errors(places), _hydra(places[0]) as loader:
         rest = ",".join(f"'file://{place}'" for place in places[1:])
-        wanted = [*lines, f"hydra.searchpath=[{rest}]"] if rest else lines
+        wanted = override_rules.for_hydra(lines)
+        wanted += [f"hydra.searchpath=[{rest}]"] if rest else []
         composed = hydra_compose(PRIMARY, overrides=wanted)
         tree = cast("Value", OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
         defaults = loader.compute_defaults_list(PRIMARY, wanted, RunMode.RUN)

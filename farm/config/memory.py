@@ -12,6 +12,9 @@ RINGS_PER_CHUNK = 2
 CONTROL_SEGMENT_BYTES = 1 << 18
 """Bounds the control block, whatever the number of children."""
 
+GROUPS_SEGMENT_BYTES = 1 << 19
+"""Bounds the groups segment, whatever the number of groups."""
+
 RING_OVERHEAD_BYTES = 1 << 13
 """Bounds what a ring's segment has beside its data."""
 
@@ -34,9 +37,12 @@ def ring_bound_bytes(config: FarmConfig) -> int:
 
 
 def shared_memory_bytes(config: FarmConfig) -> int:
-    """What a farm takes of /dev/shm, at most: the control block and a ring for each worker."""
-    rings = config.worker.count * (config.ring.bytes + RING_OVERHEAD_BYTES)
-    return CONTROL_SEGMENT_BYTES + rings
+    """What a farm takes of /dev/shm, at most: control block, groups, and all rings."""
+    capacities = [config.ring.bytes] * config.worker.count
+    if config.ring.submitted_bytes:
+        capacities.append(config.ring.submitted_bytes)
+    rings = sum(capacity + RING_OVERHEAD_BYTES for capacity in capacities)
+    return CONTROL_SEGMENT_BYTES + GROUPS_SEGMENT_BYTES + rings
 
 
 def next_power_of_two(n: int) -> int:

@@ -48,6 +48,22 @@ def screen(overrides: Sequence[str], options: Mapping[str, Sequence[str]]) -> No
                 raise ConfigError(stranger, unknown_key(stranger))
 
 
+def for_hydra(overrides: Sequence[str]) -> list[str]:
+    """The same overrides, mappings that the schema takes whole by `++`.
+
+    Hydra would else hold the names in them against those that a file has; so it adds them to those.
+    """
+    return [
+        f"++{text}" if isinstance(_default_of(text.partition("=")[0].strip()), dict) else text
+        for text in overrides
+    ]
+
+
+def _default_of(key: str) -> Value:
+    field = field_index().get(key)
+    return field.default if field else None
+
+
 def _parse(parser: OverridesParser, text: str) -> Override:
     key = text.partition("=")[0].lstrip("+~").strip()
     try:

@@ -14,6 +14,8 @@ from farm.config import patterns
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+GroupName = Annotated[str, Meta(pattern=patterns.GROUP)]
+PolicyText = Annotated[str, Meta(pattern=patterns.POLICY)]
 Reload = Literal["live", "restart", "boot"]
 
 
@@ -70,6 +72,8 @@ class RingConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     bytes: Annotated[int, Meta(ge=65_536, le=1 << 34), reload("restart")] = 1 << 26
     """Capacity in bytes, a power of two."""
+    submitted_bytes: Annotated[int, Meta(ge=0, le=1 << 34), reload("boot")] = 1 << 22
+    """Capacity of the ring for trajectories that clients hand in, likewise; 0 takes none in."""
     when_full: Annotated[Literal["block", "drop_newest", "sample"], reload("live")] = "block"
     """block: a full ring parks its worker, and nothing is lost; drop_newest: it plays on and drops
     by count; sample: likewise, and from half full on it writes only a part."""
@@ -96,6 +100,13 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds of silence with a full credit after which a client is cut off."""
     lease_s: Annotated[Seconds, reload("live")] = 1.0
     """Seconds of silence after which a subscriber's batches may go to one that has nothing."""
+    groups: Annotated[dict[GroupName, PolicyText], Meta(max_length=16), reload("restart")] = {}
+    """Groups that hold data from the start: up to 16 names (of a-z, 0-9, - and _, at most 32), and
+    `lossless`, `latest` or `sample:0.1` for each."""
+    group_idle_s: Annotated[Seconds, reload("live")] = 3600.0
+    """Seconds without a member after which a group that a subscription made is removed."""
+    stall_warn_s: Annotated[Seconds, reload("live")] = 10.0
+    """Seconds that a ring is full before the log says who holds it."""
     stats_records: Annotated[Positive, Meta(le=1 << 20), reload("restart")] = 1 << 14
     """Newest trajectories that statistics per game are over; totals and seats count them all."""
     drain_s: Annotated[Seconds, reload("live")] = 5.0

@@ -12,12 +12,18 @@ METRICS_ENDPOINT = "metrics"
 SUBSCRIBE = "Subscribe"
 STREAM_EXPERIENCES = "StreamExperiences"
 GET_EXPERIENCE_STATS = "GetExperienceStats"
+REMOVE_GROUP = "RemoveGroup"
+GET_BALANCE = "GetBalance"
+SUBMIT_EXPERIENCES = "SubmitExperiences"
 GET_FARM_INFO = "GetFarmInfo"
+
+DEFAULT_GROUP = "default"
+"""The group of a subscriber that names none."""
 
 MAX_MESSAGE_BYTES = 1 << 25
 """Longest message to a client: above `serve.max_batch_bytes`, whose bound is half of it."""
 MAX_REQUEST_BYTES = 1 << 20
-"""Longest message to the farm."""
+"""Longest message to the farm, and with it the longest trajectory that can be submitted."""
 MAX_FILTER_VALUES = 1024
 """Values in one list of a request."""
 

@@ -3,7 +3,9 @@
 error                  status                a client then
 InvalidRequestError    INVALID_ARGUMENT      gives up
 NotFoundError          NOT_FOUND             gives up
+ConflictError          FAILED_PRECONDITION   gives up
 TooManyStreamsError    RESOURCE_EXHAUSTED    gives up, or tries again if it was connected before
+NoRoomError            RESOURCE_EXHAUSTED    gives up
 SilentClientError      DEADLINE_EXCEEDED     connects again
 StoppingError          UNAVAILABLE           connects again
 anything else          INTERNAL              gives up; the message is an id found in the farm's log
@@ -13,7 +15,9 @@ import grpc
 
 from farm.errors import (
     ClientError,
+    ConflictError,
     InvalidRequestError,
+    NoRoomError,
     NotFoundError,
     RejectedError,
     SilentClientError,
@@ -25,7 +29,9 @@ from farm.errors import (
 _STATUS: dict[type[BaseException], grpc.StatusCode] = {
     InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
     NotFoundError: grpc.StatusCode.NOT_FOUND,
+    ConflictError: grpc.StatusCode.FAILED_PRECONDITION,
     TooManyStreamsError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    NoRoomError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     SilentClientError: grpc.StatusCode.DEADLINE_EXCEEDED,
     StoppingError: grpc.StatusCode.UNAVAILABLE,
 }

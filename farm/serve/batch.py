@@ -21,6 +21,7 @@ class Limits(NamedTuple):
     max_wait_ns: int
     client_timeout_ns: int
     lease_ns: int
+    credit_bytes: int
 
     @classmethod
     def of(cls, config: ServeConfig) -> "Limits":
@@ -31,6 +32,7 @@ class Limits(NamedTuple):
             max_wait_ns=int(config.max_batch_wait_ms * _NS_PER_MS),
             client_timeout_ns=int(config.client_timeout_s * _NS_PER_S),
             lease_ns=int(config.lease_s * _NS_PER_S),
+            credit_bytes=config.credit_bytes,
         )
 
 

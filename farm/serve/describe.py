@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import NamedTuple
 
 from google.protobuf.message import Message
@@ -9,8 +10,10 @@ from google.protobuf.message import Message
 from farm.config.schema import FarmConfig
 from farm.rpc.names import EXPERIENCE_SERVICE, METRICS_ENDPOINT
 from farm.rpc.v1 import experience_pb2
+from farm.serve.groups import NamedGroup
 from farm.serve.hub import Hub
 from farm.serve.stats import Statistics, StatsRow
+from farm.serve.upkeep import Upkeep, last_ack_age_s
 from farm.shm.control import ChildSlot, ChildState, ControlBlock
 from farm.spec.fingerprint import spec_fingerprint
 from farm.version import __version__
@@ -19,6 +22,7 @@ _NS_PER_S = 1e9
 ROLLOUT_ROLE = "rollout"
 DROP_REASONS: Mapping[str, str] = {
     "ring_full": "dropped_records",
+    "sampled": "sampled_records",
     "worker_died": "aborted_records",
     "corrupt": "corrupt_records",
 }
@@ -43,15 +47,22 @@ class Describer:
         live: the config in force.
         hub: the readers and rings.
         statistics: of every record seen.
+        upkeep: knows of stalls.
     """
 
     def __init__(
-        self, control: ControlBlock, live: LiveConfig, hub: Hub, statistics: Statistics
+        self,
+        control: ControlBlock,
+        live: LiveConfig,
+        hub: Hub,
+        statistics: Statistics,
+        upkeep: Upkeep,
     ) -> None:
         self.live = live
         self._control = control
         self._hub = hub
         self._statistics = statistics
+        self._upkeep = upkeep
 
     def started(self, credit_bytes: int) -> bytes:
         """The first message of a stream."""
@@ -60,7 +71,7 @@ class Describer:
             instance=self._control.instance,
             config_epoch=self.live.epoch,
             credit_bytes=credit_bytes,
-            run_id=self._control.started_ns,
+            run_id=self._hub.groups.run_id,
         )
         return experience_pb2.ExperienceBatch(started=started).SerializeToString()
 
@@ -75,6 +86,8 @@ class Describer:
             leased_records=self._hub.leased_records,
             dropped=self._dropped(),
             rings=self._rings(),
+            groups=[_group(group) for group in self._hub.groups],
+            stalls=[experience_pb2.Stall(**asdict(stall)) for stall in self._upkeep.stalls],
         )
         for game_id, row in self._statistics.per_game(game_ids).items():
             reply.per_game[game_id].CopyFrom(_row(row))
@@ -148,6 +161,19 @@ def _row(row: StatsRow) -> experience_pb2.ExperienceStats:
         reward_max=row.reward_max,
         oldest_ns=row.oldest_ns,
         newest_ns=row.newest_ns,
+    )
+
+
+def _group(group: NamedGroup) -> experience_pb2.GroupStats:
+    return experience_pb2.GroupStats(
+        name=group.name,
+        policy=group.policy.message(),
+        declared=group.declared,
+        members=group.n_members,
+        leased_records=group.leases.leased_records,
+        acknowledged_records=group.acknowledged_records,
+        lag_bytes=group.lag_bytes,
+        last_ack_age_s=last_ack_age_s(group),
     )
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from farm.jit import inline, kernel
 from farm.shm.atomics import load_word
 from farm.shm.memcpy import copy_bytes
-from farm.shm.ring import CORRUPT, EMPTY, load_tail, next_record
+from farm.shm.ring import CORRUPT, load_tail, next_record
+from farm.spec.limits import MAX_STEPS
 from farm.spec.trajectory import RECORD_HEADER
 
 MAX_WALK = 1 << 16
@@ -23,34 +24,53 @@ MAX_WALK = 1 << 16
 
 HEADER_BYTES = RECORD_HEADER.itemsize
 _OFFSETS = {name: place[1] for name, place in (RECORD_HEADER.fields or {}).items()}
+_SEQUENCE = _OFFSETS["sequence"]
 _GAME_ID = _OFFSETS["game_id"]
 _POLICY = _OFFSETS["policy_hash"]
 _LAST_TICK = _OFFSETS["last_tick"]
 _N_STEPS = _OFFSETS["n_steps"]
+_WORKER = _OFFSETS["worker"]
 _SEAT = _OFFSETS["seat"]
 
 _ENTRY_TAG = 0x0A
+_LOW_16 = 0xFFFF
 _LOW_32 = 0xFFFFFFFF
 _MORE_FOLLOWS = 0x80
 """High bit of every byte of a varint but the last."""
 _MAX_VARINT_BYTES = 5
 
-# Words of a result.
+ALL_OF_THEM = 1 << 32
+"""`sample` of whoever takes every record: a part is so many of 2**32."""
+_WORKER_SHIFT = np.uint64(48)
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+# Words of a result. Records come with the experiences in them, as their headers say.
 POSITION = 0
-"""Byte position after the last record passed."""
+"""Byte position after the last record gone past."""
 END = 1
 """Bytes of the buffer that are filled; for `scan`: headers copied."""
 RECORDS = 2
 """Records copied."""
 EXPERIENCES = 3
-"""Steps in the records copied."""
-PASSED = 4
-"""Records passed: copied, filtered out or corrupt."""
-CORRUPTED = 5
-"""Stretches that are no record, and records that are no entry; left out."""
-WANTED = 6
+WALKED = 4
+"""Records gone past: copied, left out or no entry."""
+WALKED_EXPERIENCES = 5
+FILTERED = 6
+"""Records that the filter left out."""
+FILTERED_EXPERIENCES = 7
+PASSED = 8
+"""Records that are not of the sample."""
+PASSED_EXPERIENCES = 9
+CORRUPTED = 10
+"""Records that are no entry; left out."""
+CORRUPTED_EXPERIENCES = 11
+STRETCH = 12
+"""1: the bytes at POSITION are no record, and nothing says where the next one begins."""
+WANTED = 13
 """Bytes of the next record, if it was left because the buffer has no room for it; else 0."""
-RESULT_WORDS = 7
+RESULT_WORDS = 14
 
 
 @kernel
@@ -65,9 +85,10 @@ def drain(
     seats: int,
     min_last_tick: int,
     policies: NDArray[np.int64],
+    sample: int,
     result: NDArray[np.int64],
 ) -> None:
-    """Copy the entries of the records that pass the filter, in order, as long as they fit.
+    """Copy the entries of the records that pass sample and filter, in order, as long as they fit.
 
     Args:
         mem: uint8[8192 + capacity], the ring's segment, read.
@@ -80,6 +101,7 @@ def drain(
         seats: bit s set lets seat s pass; 0 lets every seat pass.
         min_last_tick: tick that a trajectory has to reach.
         policies: int64[n], hashes (spec.trajectory.policy_hash); empty lets every policy pass.
+        sample: so many of 2**32 records pass, chosen by (worker, sequence).
         result: int64[RESULT_WORDS].
 
     Writes:
@@ -89,11 +111,18 @@ def drain(
     result[:] = 0
     for _ in range(MAX_WALK):
         offset, n_bytes, after = next_record(mem, position, tail)
-        if offset == EMPTY:
+        if offset < 0:
+            result[STRETCH] = offset == CORRUPT
             break
-        if offset == CORRUPT or not _is_entry(mem, offset, n_bytes):
-            result[CORRUPTED] += 1
-        elif _passes(mem, offset, game_ids, seats, min_last_tick, policies):
+        experiences = _experiences(mem, offset, n_bytes)
+        if not _is_entry(mem, offset, n_bytes):
+            kind = CORRUPTED
+        elif not _is_sampled(mem, offset, sample):
+            kind = PASSED
+        elif not _passes(mem, offset, game_ids, seats, min_last_tick, policies):
+            kind = FILTERED
+        else:
+            kind = RECORDS
             entry = offset + HEADER_BYTES
             n_entry_bytes = n_bytes - HEADER_BYTES
             if end + n_entry_bytes > limit:
@@ -101,9 +130,10 @@ def drain(
                 break
             copy_bytes(out, end, mem, entry, n_entry_bytes)
             end += n_entry_bytes
-            result[RECORDS] += 1
-            result[EXPERIENCES] += _field(mem, offset, _N_STEPS, 0xFFFF)
-        result[PASSED] += 1
+        result[kind] += 1
+        result[kind + 1] += experiences
+        result[WALKED] += 1
+        result[WALKED_EXPERIENCES] += experiences
         position = after
     result[POSITION] = position
     result[END] = end
@@ -131,23 +161,45 @@ def scan(
     end = 0
     result[:] = 0
     n_rows = headers.shape[0] // HEADER_BYTES
-    while result[PASSED] < MAX_WALK and end < n_rows:
+    while result[WALKED] < MAX_WALK and end < n_rows:
         offset, n_bytes, after = next_record(mem, position, tail)
-        if offset == EMPTY:
+        if offset < 0:
+            result[STRETCH] = offset == CORRUPT
             break
-        result[PASSED] += 1
+        experiences = _experiences(mem, offset, n_bytes)
+        kind = CORRUPTED
+        if _is_entry(mem, offset, n_bytes):
+            kind = RECORDS
+            copy_bytes(headers, end * HEADER_BYTES, mem, offset, HEADER_BYTES)
+            end += 1
+        result[kind] += 1
+        result[kind + 1] += experiences
+        result[WALKED] += 1
+        result[WALKED_EXPERIENCES] += experiences
         position = after
-        if offset == CORRUPT or not _is_entry(mem, offset, n_bytes):
-            result[CORRUPTED] += 1
-            if offset == CORRUPT:
-                break
-            continue
-        copy_bytes(headers, end * HEADER_BYTES, mem, offset, HEADER_BYTES)
-        result[RECORDS] += 1
-        result[EXPERIENCES] += _field(mem, offset, _N_STEPS, 0xFFFF)
-        end += 1
     result[POSITION] = position
     result[END] = end
+
+
+@inline
+def _experiences(mem: NDArray[np.uint8], offset: int, n_bytes: int) -> int:
+    """Steps of the record at `offset` as its header has them; 0 if it can have none."""
+    if n_bytes < HEADER_BYTES:
+        return 0
+    n_steps = _field(mem, offset, _N_STEPS, _LOW_16)
+    return n_steps if n_steps <= MAX_STEPS else 0
+
+
+@inline
+def _is_sampled(mem: NDArray[np.uint8], offset: int, sample: int) -> bool:
+    """Whether the record at `offset` is among `sample` of 2**32: the finaliser of SplitMix64."""
+    if sample >= ALL_OF_THEM:
+        return True
+    worker = np.uint64(_field(mem, offset, _WORKER, _LOW_16))
+    mixed = (np.uint64(load_word(mem, offset + _SEQUENCE)) ^ worker << _WORKER_SHIFT) + _GAMMA
+    mixed = (mixed ^ mixed >> np.uint64(30)) * _MIX_1
+    mixed = (mixed ^ mixed >> np.uint64(27)) * _MIX_2
+    return bool(np.int64((mixed ^ mixed >> np.uint64(31)) >> np.uint64(32)) < sample)
 
 
 @inline

@@ -10,15 +10,21 @@ from farm.errors import EXIT_OK, SegmentAbsentError, SegmentNotReadyError
 from farm.rpc.names import EXPERIENCE_SERVICE
 from farm.serve.batch import Limits
 from farm.serve.describe import Describer, LiveConfig
+from farm.serve.groups import Groups
 from farm.serve.hub import Hub
 from farm.serve.interceptor import ErrorInterceptor
+from farm.serve.policy import declared_policies
 from farm.serve.pump import Pump
 from farm.serve.rings import Ring, attach_rings
 from farm.serve.server import bind, check_health, make_server
 from farm.serve.service import ExperienceService
 from farm.serve.stats import Statistics
+from farm.serve.submit import Intake
+from farm.serve.upkeep import Upkeep
 from farm.serve.warm_up import compile_kernels
 from farm.shm.control import ChildState
+from farm.shm.groups import SUBMITTED_RING, GroupsBlock, attach_groups
+from farm.shm.ring import RingProducer
 from farm.shm.wake import Doorbell
 from farm.supervisor.child import ChildContext
 
@@ -35,43 +41,50 @@ GRACE_S = 1.0
 """Time for calls to end after their streams were told to."""
 CONFIG_CHECK_NS = 1_000_000_000
 _ATTACH_PAUSE_S = 0.02
+_NS_PER_S = 1e9
 
 
 def main(ctx: ChildContext) -> int:
     """Serve until the farm stops."""
     compile_kernels()
-    rings = _wait_for_rings(ctx)
-    if rings:
-        asyncio.run(_serve(ctx, rings))
+    attached = _wait_for_rings(ctx)
+    if attached is not None:
+        asyncio.run(_serve(ctx, *attached))
     return EXIT_OK
 
 
-def _wait_for_rings(ctx: ChildContext) -> list[Ring]:
-    """Attach to every ring; empty if the farm stops before they are there.
+def _wait_for_rings(ctx: ChildContext) -> tuple[GroupsBlock, list[Ring]] | None:
+    """Attach to the groups segment and every ring; None if the farm stops before they are there.
 
     Raises:
-        SegmentError: a ring is not there in time, or has another layout.
+        SegmentError: one is not there in time, or has another layout.
+        CorruptDataError: they contradict each other.
     """
     deadline_s = time.monotonic() + ctx.config.supervisor.start_s
     while not ctx.stopping:
         ctx.slot.beat(time.monotonic_ns())
         try:
-            return attach_rings(ctx.instance, ctx.space_bells, ctx.config.worker.count)
+            groups = attach_groups(ctx.instance)
+            n_rings = ctx.config.worker.count
+            return groups, attach_rings(ctx.instance, groups, ctx.space_bells, n_rings)
         except (SegmentAbsentError, SegmentNotReadyError):
             if time.monotonic() > deadline_s:
                 raise
         ctx.data_bell.wait(_ATTACH_PAUSE_S)
-    return []
+    return None
 
 
-async def _serve(ctx: ChildContext, rings: list[Ring]) -> None:
+async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> None:
     config = ctx.config
-    hub = Hub(rings, has_group=ctx.slot.counter("subscriptions") > 0)
+    declared = declared_policies(config.serve.groups)
+    hub = Hub(rings, Groups(block, rings, declared, time.monotonic_ns()))
     statistics = Statistics(config.serve.stats_records)
     pump = Pump(hub, statistics, ctx.slot, Limits.of(config.serve))
     live = LiveConfig(ctx.slot.config_epoch, config)
-    describer = Describer(ctx.control, live, hub, statistics)
-    service = ExperienceService(pump, describer, ctx.slot)
+    upkeep = Upkeep(hub, ctx.log)
+    describer = Describer(ctx.control, live, hub, statistics, upkeep)
+    intake = _intake(ctx, rings, pump)
+    service = ExperienceService(pump, describer, ctx.slot, intake)
     interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
     server, health = make_server(service, interceptor, config.serve.client_timeout_s)
     address = bind(server, config.serve.address)
@@ -82,13 +95,23 @@ async def _serve(ctx: ChildContext, rings: list[Ring]) -> None:
         ctx.control.address = address
         if not ctx.stopping:
             ctx.slot.state = ChildState.READY
-        ctx.log.info("experiences_serving", address=address, rings=len(rings))
-        await _Duty(ctx, pump, describer).run()
+        groups = {group.name: group.lag_records for group in hub.groups}
+        ctx.log.info("experiences_serving", address=address, rings=len(rings), groups=groups)
+        await _Duty(ctx, pump, describer, upkeep, intake).run()
     finally:
         pump.close()
         await health.enter_graceful_shutdown()
         await server.stop(GRACE_S)
     ctx.log.info("experiences_stopped", **_balance(ctx, hub))
+
+
+def _intake(ctx: ChildContext, rings: list[Ring], pump: Pump) -> Intake | None:
+    """Takes trajectories in, if there is a ring for them; this service is its producer."""
+    ring = next((ring for ring in rings if ring.worker == SUBMITTED_RING), None)
+    if ring is None:
+        return None
+    producer = RingProducer(ring.view.segment, ctx.generation)
+    return Intake(producer, ctx.generation, pump.wake.set)
 
 
 def _balance(ctx: ChildContext, hub: Hub) -> dict[str, int]:
@@ -103,10 +126,19 @@ def _balance(ctx: ChildContext, hub: Hub) -> dict[str, int]:
 class _Duty:
     """Runs the pump: a round, a pause, and rest until there is something to do."""
 
-    def __init__(self, ctx: ChildContext, pump: Pump, describer: Describer) -> None:
+    def __init__(
+        self,
+        ctx: ChildContext,
+        pump: Pump,
+        describer: Describer,
+        upkeep: Upkeep,
+        intake: Intake | None,
+    ) -> None:
         self._ctx = ctx
         self._pump = pump
         self._describer = describer
+        self._upkeep = upkeep
+        self._intake = intake
         self._next_config_check_ns = 0
         self._drain_until_ns: int | None = None
 
@@ -118,6 +150,7 @@ class _Duty:
             self._pump.poll(now_ns)
             if self._is_over(now_ns):
                 return
+            self._look_after(now_ns)
             self._follow_config(now_ns)
             await asyncio.sleep(self._pause_s())
             await self._rest(self._ctx.data_bell)
@@ -134,7 +167,17 @@ class _Duty:
             drain_s = self._describer.live.config.serve.drain_s
             self._drain_until_ns = now_ns + int(drain_s * 1e9)
             self._ctx.log.info("experiences_draining", drain_s=drain_s)
+            if self._intake is not None:
+                self._intake.close()
         return self._pump.hub.is_drained or now_ns >= self._drain_until_ns
+
+    def _look_after(self, now_ns: int) -> None:
+        serve = self._describer.live.config.serve
+        self._upkeep.poll(
+            now_ns,
+            idle_ns=int(serve.group_idle_s * _NS_PER_S),
+            warn_ns=int(serve.stall_warn_s * _NS_PER_S),
+        )
 
     def _follow_config(self, now_ns: int) -> None:
         """Apply a newer config, and say so in the slot."""

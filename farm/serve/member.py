@@ -6,10 +6,11 @@ from farm.errors import SilentClientError
 from farm.serve.batch import Buffer, Limits, Patience
 from farm.serve.credit import Credit
 from farm.serve.filters import RecordFilter
-from farm.serve.leases import Group, Lease, Span
-from farm.serve.rings import Ring
+from farm.serve.groups import NamedGroup
+from farm.serve.leases import Lease, Span
+from farm.serve.rings import Drained, Ring
+from farm.shm.groups import Amount
 
-_EVERYTHING = RecordFilter()
 _NS_PER_S = 1_000_000_000
 
 
@@ -17,19 +18,30 @@ class Member:
     """One subscriber.
 
     Attributes:
+        group: the group it has joined.
         credit: what it may hold.
 
     Args:
         group: the group it has joined.
         rings: every ring, in the group's order.
         credit: what it may hold.
+        wanted: which records it wants; the others are passed over for the whole group.
         buffer: shared by all members: a batch is put together in one go.
     """
 
-    def __init__(self, group: Group, rings: Sequence[Ring], credit: Credit, buffer: Buffer) -> None:
+    def __init__(
+        self,
+        group: NamedGroup,
+        rings: Sequence[Ring],
+        credit: Credit,
+        wanted: RecordFilter,
+        buffer: Buffer,
+    ) -> None:
         self.credit = credit
-        self._group = group
+        self.group = group
+        self._leases = group.leases
         self._rings = rings
+        self._wanted = wanted
         self._buffer = buffer
         self._number = group.join()
         self._patience = Patience()
@@ -55,16 +67,17 @@ class Member:
             return None
         return self._make_batch(room, now_ns, limits)
 
-    def acknowledge(self, batch_ids: Sequence[int], now_ns: int) -> list[Lease]:
-        """The client is done with batches; those of them that it had not lost.
+    def acknowledge(self, batch_ids: Sequence[int], now_ns: int) -> Amount:
+        """The client is done with batches; what that settled.
 
         Raises:
             InvalidRequestError: it does not have one of them; then it is done with none.
         """
         self._heard_ns = now_ns
-        leases = self._group.acknowledge(self._number, batch_ids)
-        self.credit.give_back(sum(lease.n_bytes for lease in leases))
-        return [lease for lease in leases if not lease.lost]
+        acknowledged = self._leases.acknowledge(self._number, batch_ids)
+        self.credit.give_back(acknowledged.n_bytes)
+        self.group.heard()
+        return acknowledged.amount
 
     def is_hungry(self, limits: Limits) -> bool:
         """Whether it could take a batch and there is nothing for one."""
@@ -77,17 +90,17 @@ class Member:
 
     def reclaim(self) -> int:
         """Give what it has to the others, though it stays; how many records."""
-        return self._group.reclaim(self._number)
+        return self._leases.reclaim(self._number)
 
-    def leave(self) -> None:
+    def leave(self, now_ns: int) -> None:
         """The client is gone; what it has goes to the others."""
-        self._group.leave(self._number)
+        self.group.leave(self._number, now_ns)
 
     def _ready_bytes(self) -> int:
         """Bytes of ring that wait to be handed out: a little more than they make in a message."""
-        ready_bytes = self._group.returned_bytes()
+        ready_bytes = self._leases.returned_bytes()
         for index, ring in enumerate(self._rings):
-            ready_bytes += ring.tail.position - self._group.cursor(index).position
+            ready_bytes += ring.tail.position - self._leases.cursor(index).position
         return ready_bytes
 
     def _check_silence(self, now_ns: int, limits: Limits) -> None:
@@ -99,7 +112,7 @@ class Member:
             )
 
     def _make_batch(self, room: int, now_ns: int, limits: Limits) -> tuple[bytes, Lease] | None:
-        filling = _Filling(self._group, self._rings, self._buffer)
+        filling = _Filling(self.group, self._rings, self._wanted, self._buffer)
         filling.fill(min(room, limits.max_batch_bytes), self._first_ring)
         alone = filling.wanted_bytes
         if filling.is_empty and alone:
@@ -111,15 +124,12 @@ class Member:
         self._first_ring = (self._first_ring + 1) % len(self._rings)
         self._patience.reset()
         if filling.is_empty:
-            filling.discard()
             return None
-        lease = self._group.lease(
+        lease = self.group.lease(
             self._number,
             filling.spans,
             n_bytes=self._buffer.n_bytes,
-            records=filling.records,
-            experiences=filling.experiences,
-            redelivered_records=filling.redelivered_records,
+            counts=(filling.records, filling.experiences, filling.redelivered_records),
         )
         if self.credit.outstanding_bytes == 0:
             self._heard_ns = now_ns
@@ -133,9 +143,13 @@ class Member:
 class _Filling:
     """A batch in the making."""
 
-    def __init__(self, group: Group, rings: Sequence[Ring], buffer: Buffer) -> None:
-        self._group = group
+    def __init__(
+        self, group: NamedGroup, rings: Sequence[Ring], wanted: RecordFilter, buffer: Buffer
+    ) -> None:
+        self._leases = group.leases
+        self._sample = group.policy.sample
         self._rings = rings
+        self._wanted = wanted
         self._buffer = buffer
         self.spans: list[Span] = []
         self.records = 0
@@ -161,45 +175,57 @@ class _Filling:
                 return
             self._add_new((first_ring + step) % n_rings, limit_bytes)
 
-    def discard(self) -> None:
-        """The spans hold nothing to deliver."""
-        for span in self.spans:
-            self._group.settle(span)
-
     def _add_returned(self, limit_bytes: int) -> None:
-        while (span := self._group.take_returned()) is not None:
+        while (span := self._leases.take_returned()) is not None:
             ring = self._rings[span.ring]
             filled = (self._buffer.n_bytes, limit_bytes)
             drained = ring.drain(
-                span.start, span.end.position, self._buffer.data, filled, _EVERYTHING
+                span.start, span.end, self._buffer.data, filled, self._wanted, sample=self._sample
             )
-            self._count(drained.n_bytes, drained.records, drained.experiences)
-            self.redelivered_records += drained.records
+            self._count(drained, is_second=True)
             if drained.mark.position == span.start.position:
-                self._group.put_back(span)
+                self._leases.put_back(span)
             elif drained.mark.position < span.end.position:
-                taken, rest = self._group.split(span, drained.mark)
-                self.spans.append(taken)
-                self._group.put_back(rest)
+                taken, rest = self._leases.split(span, drained.mark)
+                self._leases.put_back(rest)
+                self._keep(taken, drained)
             else:
-                self.spans.append(span)
+                self._keep(span, drained)
             if drained.wanted_bytes:
-                self.wanted_bytes = drained.wanted_bytes
                 return
 
     def _add_new(self, index: int, limit_bytes: int) -> None:
         ring = self._rings[index]
-        start = self._group.cursor(index)
+        start = self._leases.cursor(index)
         if start.position == ring.tail.position:
             return
-        filled = (self._buffer.n_bytes, limit_bytes)
-        drained = ring.drain(start, ring.tail.position, self._buffer.data, filled, _EVERYTHING)
-        self._count(drained.n_bytes, drained.records, drained.experiences)
+        # Below it, an earlier service has handed records out.
+        handed = self._leases.handed(index)
+        is_second = start.position < handed
+        drained = ring.drain(
+            start,
+            ring.tail,
+            self._buffer.data,
+            (self._buffer.n_bytes, limit_bytes),
+            self._wanted,
+            sample=self._sample,
+            stop=handed if is_second else None,
+        )
+        self._count(drained, is_second=is_second)
         if drained.mark.position > start.position:
-            self.spans.append(self._group.read(index, drained.mark))
-        self.wanted_bytes = drained.wanted_bytes
+            self._keep(self._leases.read(index, drained.mark), drained)
 
-    def _count(self, n_bytes: int, records: int, experiences: int) -> None:
-        self._buffer.n_bytes = n_bytes
-        self.records += records
-        self.experiences += experiences
+    def _keep(self, span: Span, drained: Drained) -> None:
+        """A span is part of the batch; one that holds nothing to deliver is done with."""
+        span.left_out = drained.left_out
+        if drained.records:
+            self.spans.append(span)
+        else:
+            self._leases.settle(span)
+
+    def _count(self, drained: Drained, *, is_second: bool) -> None:
+        self._buffer.n_bytes = drained.n_bytes
+        self.records += drained.records
+        self.experiences += drained.experiences
+        self.redelivered_records += drained.records if is_second else 0
+        self.wanted_bytes = drained.wanted_bytes

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 
 from farm.errors import FarmError, StoppingError
 from farm.serve.batch import Limits
-from farm.serve.hub import Hub
+from farm.serve.hub import Hub, Opening
 from farm.serve.member import Member
+from farm.serve.rings import Ring
 from farm.serve.stats import Statistics
 from farm.serve.stream import Stream
 from farm.shm.control import ChildSlot
@@ -47,13 +48,26 @@ class Pump:
 
     def poll(self, now_ns: int) -> int:
         """One round; how many records were new and messages were made."""
-        n_new = self._scan()
+        n_new = sum(self.scan(ring) for ring in self.hub.rings)
         n_messages = self._serve(now_ns)
         skipped = self.hub.release()
         if skipped:
             self._slot.add("skipped_records", skipped)
         self._slot.beat(now_ns)
         return n_new + n_messages
+
+    def scan(self, ring: Ring) -> int:
+        """Take in what was published in a ring; how many records of it were new."""
+        n_new, n_corrupt = 0, ring.n_corrupt
+        for _ in range(MAX_SCANS):
+            n_headers, may_be_more = ring.scan(self.statistics.room())
+            self.statistics.add(n_headers)
+            n_new += n_headers
+            if not may_be_more:
+                break
+        if ring.n_corrupt > n_corrupt:
+            self._slot.add("corrupt_records", ring.n_corrupt - n_corrupt)
+        return n_new
 
     @property
     def has_requests(self) -> bool:
@@ -80,21 +94,22 @@ class Pump:
             self._requests.pop(reader, None)
 
     @contextmanager
-    def membership(self, credit_bytes: int) -> Iterator[Member]:
-        """A subscriber, for as long as its call lasts."""
-        member = self.hub.join(credit_bytes)
+    def membership(self, opening: Opening) -> Iterator[Member]:
+        """A subscriber, for as long as its call lasts; raises what `Hub.join` raises."""
+        limit_bytes = self.limits.credit_bytes
+        member = self.hub.join(opening, time.monotonic_ns(), limit_bytes=limit_bytes)
         self._slot.add("subscriptions", 1)
         try:
             yield member
         finally:
-            self.hub.leave(member)
+            self.hub.leave(member, time.monotonic_ns())
             self.wake.set()
 
     def acknowledge(self, member: Member, batch_ids: list[int]) -> None:
         """A client is done with batches; raises what `Member.acknowledge` raises."""
-        leases = member.acknowledge(batch_ids, time.monotonic_ns())
-        self._slot.add("acknowledged_records", sum(lease.records for lease in leases))
-        self._slot.add("acknowledged_experiences", sum(lease.experiences for lease in leases))
+        amount = member.acknowledge(batch_ids, time.monotonic_ns())
+        self._slot.add("acknowledged_records", amount.records)
+        self._slot.add("acknowledged_experiences", amount.experiences)
         self.wake.set()
 
     def close(self) -> None:
@@ -103,20 +118,6 @@ class Pump:
         for future in self._requests.values():
             if not future.done():
                 future.set_exception(StoppingError("the farm is stopping"))
-
-    def _scan(self) -> int:
-        n_new = 0
-        for ring in self.hub.rings:
-            n_corrupt = ring.n_corrupt
-            for _ in range(MAX_SCANS):
-                n_headers, may_be_more = ring.scan(self.statistics.room())
-                self.statistics.add(n_headers)
-                n_new += n_headers
-                if not may_be_more:
-                    break
-            if ring.n_corrupt > n_corrupt:
-                self._slot.add("corrupt_records", ring.n_corrupt - n_corrupt)
-        return n_new
 
     def _serve(self, now_ns: int) -> int:
         n_messages = 0

@@ -5,6 +5,7 @@ a client that stops reading holds one message here, what flow control has in fli
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -13,15 +14,28 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
-from farm.errors import InvalidRequestError, SilentClientError, TooManyStreamsError
+from farm.config.patterns import GROUP
+from farm.errors import (
+    ConflictError,
+    InvalidRequestError,
+    SilentClientError,
+    StoppingError,
+    TooManyStreamsError,
+)
 from farm.rpc import names
+from farm.rpc.names import DEFAULT_GROUP
 from farm.rpc.v1 import experience_pb2
+from farm.serve.balance import balance_message
 from farm.serve.describe import Describer
 from farm.serve.filters import compile_filter
+from farm.serve.hub import Opening
 from farm.serve.member import Member
+from farm.serve.policy import compile_policy
 from farm.serve.pump import Pump
 from farm.serve.stream import Stream
+from farm.serve.submit import Intake, Tally
 from farm.shm.control import ChildSlot
+from farm.spec.fingerprint import spec_fingerprint
 
 Result = TypeVar("Result")
 Request = TypeVar("Request", bound=Message)
@@ -34,12 +48,16 @@ class ExperienceService:
         pump: makes the batches.
         describer: answers the unary calls.
         slot: this child's part of the control block: the number of streams.
+        intake: takes trajectories in; None if the farm has no ring for them.
     """
 
-    def __init__(self, pump: Pump, describer: Describer, slot: ChildSlot) -> None:
+    def __init__(
+        self, pump: Pump, describer: Describer, slot: ChildSlot, intake: Intake | None
+    ) -> None:
         self._pump = pump
         self._describer = describer
         self._slot = slot
+        self._intake = intake
         self._n_streams = 0
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -48,18 +66,19 @@ class ExperienceService:
             names.SUBSCRIBE: grpc.stream_stream_rpc_method_handler(self.subscribe),
             names.STREAM_EXPERIENCES: grpc.unary_stream_rpc_method_handler(self.stream_experiences),
             names.GET_EXPERIENCE_STATS: grpc.unary_unary_rpc_method_handler(self.get_stats),
+            names.REMOVE_GROUP: grpc.unary_unary_rpc_method_handler(self.remove_group),
+            names.GET_BALANCE: grpc.unary_unary_rpc_method_handler(self.get_balance),
+            names.SUBMIT_EXPERIENCES: grpc.stream_unary_rpc_method_handler(self.submit),
             names.GET_FARM_INFO: grpc.unary_unary_rpc_method_handler(self.get_info),
         }
         return grpc.method_handlers_generic_handler(names.EXPERIENCE_SERVICE, methods)
 
     async def subscribe(self, _requests: Any, context: Any) -> None:
-        """Deliver leases to a member of the group, and take its acknowledgements."""
+        """Deliver leases to a member of a group, and take its acknowledgements."""
         self._admit(context)
-        opening = await self._read_opening(context)
-        limit_bytes = min(self._describer.live.config.serve.credit_bytes, self._pump.hub.room_bytes)
-        credit_bytes = min(opening.credit_bytes or limit_bytes, limit_bytes)
-        with self._pump.membership(credit_bytes) as member:
-            await context.write(self._describer.started(credit_bytes))
+        opening = compile_opening(await self._read_opening(context))
+        with self._pump.membership(opening) as member:
+            await context.write(self._describer.started(member.credit.limit_bytes))
             acks = asyncio.ensure_future(self._take_acks(member, context))
             try:
                 await self._deliver(member, context, acks)
@@ -67,7 +86,7 @@ class ExperienceService:
                 acks.cancel()
 
     async def stream_experiences(self, request: bytes, context: Any) -> None:
-        """Deliver what passes a filter, beside the group."""
+        """Deliver what passes a filter, beside the groups."""
         self._admit(context)
         wanted = compile_filter(_parse(experience_pb2.StreamExperiencesRequest, request).filter)
         with self._observer(wanted) as stream:
@@ -79,6 +98,40 @@ class ExperienceService:
         wanted = _parse(experience_pb2.GetExperienceStatsRequest, request)
         reply = self._describer.stats(list(wanted.game_ids), per_seat=wanted.per_seat)
         return reply.SerializeToString()
+
+    async def remove_group(self, request: bytes, _context: Any) -> bytes:
+        """Forget a group."""
+        name = _parse(experience_pb2.RemoveGroupRequest, request).group or DEFAULT_GROUP
+        abandoned = self._pump.hub.groups.remove(name)
+        self._pump.wake.set()
+        reply = experience_pb2.RemoveGroupResponse(abandoned_records=abandoned)
+        return reply.SerializeToString()
+
+    async def get_balance(self, request: bytes, _context: Any) -> bytes:
+        """Where every record is."""
+        _parse(experience_pb2.GetBalanceRequest, request)
+        return balance_message(self._pump).SerializeToString()
+
+    async def submit(self, _requests: Any, context: Any) -> bytes:
+        """Take trajectories in."""
+        self._admit(context)
+        if self._intake is None:
+            raise ConflictError("this farm has no ring for submitted trajectories")
+        opening = await self._read_submission(context, self._intake)
+        if opening is None or opening.WhichOneof("kind") != "open":
+            raise InvalidRequestError("the first message of a submission is `open`")
+        if opening.open.spec_fingerprint != spec_fingerprint():
+            raise ConflictError(
+                f"the sender has spec {opening.open.spec_fingerprint:016x}, the farm "
+                f"{spec_fingerprint():016x}; install the same version of farm on both sides"
+            )
+        tally = Tally()
+        while (request := await self._read_submission(context, self._intake)) is not None:
+            if request.WhichOneof("kind") != "batch":
+                raise InvalidRequestError("behind `open` a submission takes only `batch`")
+            timeout_s = self._describer.live.config.serve.client_timeout_s
+            await self._intake.take(request.batch.trajectories, tally, timeout_s)
+        return tally.response.SerializeToString()
 
     async def get_info(self, request: bytes, _context: Any) -> bytes:
         """Discovery."""
@@ -120,6 +173,28 @@ class ExperienceService:
             raise InvalidRequestError("the first message of a subscription is `open`")
         return request.open
 
+    async def _read_submission(
+        self, context: Any, intake: Intake
+    ) -> experience_pb2.SubmitRequest | None:
+        """The next message of a submission; None at its end.
+
+        Raises:
+            StoppingError: the farm stops.
+        """
+        read = asyncio.ensure_future(context.read())
+        closed = asyncio.ensure_future(intake.until_closed())
+        try:
+            await asyncio.wait({read, closed}, return_when=asyncio.FIRST_COMPLETED)
+            if closed.done():
+                raise StoppingError("the farm is stopping")
+            message = read.result()
+        finally:
+            closed.cancel()
+            read.cancel()
+        if message is grpc.aio.EOF:
+            return None
+        return _parse(experience_pb2.SubmitRequest, message)
+
     async def _take_acks(self, member: Member, context: Any) -> None:
         """Read acknowledgements until the client half-closes."""
         while (message := await context.read()) is not grpc.aio.EOF:
@@ -138,6 +213,23 @@ class ExperienceService:
                 return
             timeout_s = self._describer.live.config.serve.client_timeout_s
             await _unless_ended(acks, context.write(message), timeout_s)
+
+
+def compile_opening(wanted: experience_pb2.SubscribeOpen) -> Opening:
+    """Check what a subscriber asks for.
+
+    Raises:
+        InvalidRequestError: no group can have such a name or policy, or the filter is off.
+    """
+    name = wanted.group or DEFAULT_GROUP
+    if not re.fullmatch(GROUP, name):
+        raise InvalidRequestError(f"group {name!r}: a name is 1 to 32 of a-z, 0-9, - and _")
+    return Opening(
+        group=name,
+        policy=compile_policy(wanted.policy),
+        wanted=compile_filter(wanted.filter),
+        credit_bytes=wanted.credit_bytes,
+    )
 
 
 async def _unless_ended(

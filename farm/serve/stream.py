@@ -1,4 +1,4 @@
-"""A stream beside the group: its own place in every ring, a filter, and no promise."""
+"""A stream beside the groups: its own place in every ring, a filter, and no promise."""
 
 from collections.abc import Sequence
 
@@ -94,7 +94,7 @@ class Stream:
             return 0
         drained = ring.drain(
             start,
-            ring.tail.position,
+            ring.tail,
             self._buffer.data,
             (self._buffer.n_bytes, limit_bytes),
             self._wanted,

@@ -4,7 +4,16 @@ import numpy as np
 
 from farm.serve import drain as kernels
 from farm.serve.filters import RecordFilter
-from farm.shm.ring import is_parked, load_head, release
+from farm.shm.ring import (
+    CURSOR_WORDS,
+    is_parked,
+    load_head,
+    next_sequence,
+    publish,
+    release,
+    try_claim,
+    unpark,
+)
 from farm.shm.ring_layout import MIN_CAPACITY, ring_segment_bytes
 
 
@@ -26,8 +35,14 @@ def compile_kernels() -> None:
         wanted.seats,
         wanted.min_last_tick,
         wanted.policies,
+        kernels.ALL_OF_THEM,
         result,
     )
+    cursor = np.zeros(CURSOR_WORDS, dtype=np.int64)
+    next_sequence(cursor)
+    try_claim(mem, cursor, 0, 0)
+    publish(mem, cursor, 0)
+    unpark(mem)
     load_head(mem)
     release(mem, 0)
     is_parked(mem)

@@ -7,6 +7,8 @@
     4232    started            supervisor, once         tools: wall clock, ns
     4240    farm state         supervisor               tools: FarmState
     4248    children           supervisor               everyone: slots in use
+    4264    draining           supervisor               service: take nothing new in
+    4272    drain deadline     `farm drain`             supervisor, on SIGUSR1: milliseconds
     4352    address            experiences service      supervisor, tools: HOST:PORT once bound
     4608    metrics address    metrics child            service, tools: HOST:PORT once bound
     8192    config             supervisor               children: see store_config
@@ -22,6 +24,9 @@
     +256    counters           child: uint64[32], labelled by COUNTERS, carried on by replacements
     +512    restarts by reason supervisor: uint64[16], labelled by RESTART_REASONS; sum = restarts
     +640    4 histograms       child: uint64[16] each, the buckets of HISTOGRAMS, last word the sum
+
+A farm that takes over from a dead one of its name goes on in the same block: with its next game,
+its seed, its generations and its counters (`take_over`).
 
 Every word has one writer at a time and is written with one store, so none is torn. A text is a word
 of length and CRC-32, then bytes; one that does not match its CRC is being written and reads as "".
@@ -195,6 +200,13 @@ class ChildSlot(CellView):
         self.role = role
         self.index = index
 
+    def retire(self) -> None:
+        """Its process died with its farm; name, generation and counters stay for the next one."""
+        if self.pid:
+            self.exit_reason = "ended with its farm"
+            self.pid = 0
+            self.state = ChildState.STOPPED
+
     def beat(self, now_ns: int) -> None:
         """Say that the working loop is alive at this `time.monotonic_ns`."""
         self.heartbeat_ns = now_ns
@@ -257,6 +269,8 @@ class ControlBlock(CellView):
     seed = WordCell(_FARM_OFFSET)
     started_ns = WordCell(_FARM_OFFSET + 8)
     n_children = WordCell(_FARM_OFFSET + 24)
+    draining = WordCell(_FARM_OFFSET + 40)
+    drain_ms = WordCell(_FARM_OFFSET + 48)
     address = TextCell(_FARM_OFFSET + 128, 8 + 248)
     metrics_address = TextCell(_FARM_OFFSET + 384, 8 + 248)
     next_game = WordCell(NEXT_GAME_OFFSET)
@@ -307,6 +321,32 @@ class ControlBlock(CellView):
         block.n_children = n_children
         block.started_ns = time.time_ns()
         segment.make_ready()
+        return block
+
+    @classmethod
+    def take_over(cls, lease: Lease, *, seed: int | None = None) -> Self:
+        """Go on in the control block of a dead farm, as its new supervisor.
+
+        A death on the way leaves a block that can be taken over again.
+
+        Args:
+            lease: of the instance, on the dead farm's control segment.
+            seed: of every game from here on; None keeps the dead farm's.
+
+        Raises:
+            SegmentError: what `Segment.attach` raises.
+        """
+        block = cls.attach(lease.instance)
+        block.lease = lease
+        block.segment.adopt(block.segment.generation + 1)
+        for slot in block.children:
+            slot.retire()
+        block.state = FarmState.STARTING
+        block.address = block.metrics_address = ""
+        block.draining = block.drain_ms = 0
+        block.started_ns = time.time_ns()
+        if seed is not None:
+            block.seed = seed
         return block
 
     @classmethod

@@ -194,6 +194,11 @@ class GroupSlot(CellView):
     def declared(self, value: bool) -> None:
         self._declared = int(value)
 
+    def set_policy(self, kind: GroupKind, sample: float) -> None:
+        """The config declares the group with another policy than before."""
+        self._sample = _STAMP.unpack(struct.pack("<d", sample))[0]
+        self._kind = _KINDS.index(kind)
+
     def settled(self, ring: int) -> Settled:
         """What the group is done with in a ring; all zeros for a ring that came after the group.
 
@@ -242,8 +247,7 @@ class GroupSlot(CellView):
         """Give a free slot to a group; a death on the way leaves it free."""
         self.segment.write(self.base, bytes(_SLOT_BYTES))
         self.name = name
-        self._kind = _KINDS.index(kind)
-        self._sample = _STAMP.unpack(struct.pack("<d", sample))[0]
+        self.set_policy(kind, sample)
         self.declared = declared
         self.created_ns = time.time_ns()
         for ring, start in starts.items():

@@ -6,10 +6,12 @@ at exec, so no child keeps it. A lock belongs to an inode and a name can move to
 hence the order:
 
     open or create the name -> lock, or refuse -> is the name still this inode? else once more
-    -> empty file: ours | a dead farm's: remove its segments, the control segment last, once more
+    -> empty file: ours | a dead farm's: take it over in place, or clear it away and once more
 
-The control segment goes last, so that a death in the middle leaves something to find. The dead
-farm's inode is never reused: a tool may have it mapped, and truncating would kill that (SIGBUS).
+What a dead farm left stays until its lease says so: `lock_instance` touches nothing, and
+`Lease.clear` removes its segments, the control segment last, so that a death in the middle leaves
+something to find. A control segment that is taken over keeps its inode and its size; one that is
+cleared away is never reused: a tool may have it mapped, and truncating would kill that (SIGBUS).
 """
 
 import fcntl
@@ -38,15 +40,42 @@ class Lease:
 
     Attributes:
         instance: name of the instance.
-        fd: descriptor of the (still empty) control segment that holds the lock.
-        reclaimed: names of a dead farm's segments that were removed on the way.
+        fd: descriptor of the control segment that holds the lock.
+        is_fresh: the control segment is empty, to be filled; else it is a dead farm's.
+        reclaimed: names of a dead farm's segments that were cleared away.
     """
 
-    def __init__(self, instance: str, fd: int, reclaimed: tuple[str, ...]) -> None:
+    def __init__(self, instance: str, fd: int) -> None:
         self.instance = instance
         self.fd = fd
-        self.reclaimed = reclaimed
+        self.is_fresh = os.fstat(fd).st_size == 0
+        self.reclaimed: tuple[str, ...] = ()
         self._open = True
+
+    def clear(self) -> tuple[str, ...]:
+        """Remove what a dead farm left; the lease is on a fresh control segment afterwards.
+
+        Returns:
+            The names removed.
+
+        Raises:
+            InstanceRunningError: another process took the name at the moment it was free.
+        """
+        name = segment_name(self.instance, CONTROL_ROLE)
+        removed = _unlink_all(self.instance, keep=name)
+        if not self.is_fresh:
+            unlink_segment(name)
+            removed.append(name)
+            self.close()
+            self.fd, self._open, self.is_fresh = _lock(self.instance), True, True
+        self.reclaimed = tuple(removed)
+        return self.reclaimed
+
+    def withdraw(self) -> None:
+        """Give the lease back as if it had never been taken; what a dead farm left stays."""
+        if self.is_fresh:
+            unlink_segment(segment_name(self.instance, CONTROL_ROLE))
+        self.close()
 
     def close(self) -> None:
         """Give the lease back; segments stay as they are."""
@@ -58,36 +87,28 @@ class Lease:
         os.close(self.fd)
 
 
+def lock_instance(instance: str) -> Lease:
+    """Take the lease of an instance and touch nothing that a dead farm of that name left.
+
+    Raises:
+        InstanceRunningError: a live farm has it; the message names its pid.
+    """
+    return Lease(instance, _lock(instance))
+
+
 def acquire_instance(instance: str) -> Lease:
     """Take the lease of an instance, removing what a dead farm of that name left.
 
     Raises:
         InstanceRunningError: a live farm has it; the message names its pid.
     """
-    name = segment_name(instance, CONTROL_ROLE)
-    reclaimed: list[str] = []
-    for _ in range(_ATTEMPTS):
-        fd = open_segment(name)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            pid = _holder_pid(fd)
-            os.close(fd)
-            raise InstanceRunningError(
-                f"instance {instance!r} is running as process {pid or 'unknown'}; "
-                "stop it or choose another name with instance=NAME"
-            ) from error
-        if not _is_named(fd, name):
-            os.close(fd)
-            continue
-        fresh = os.fstat(fd).st_size == 0
-        reclaimed += _unlink_all(instance, keep=name)
-        if fresh:
-            return Lease(instance, fd, tuple(reclaimed))
-        unlink_segment(name)
-        reclaimed.append(name)
-        os.close(fd)
-    raise InstanceRunningError(f"instance {instance!r}: other processes keep taking its name")
+    lease = lock_instance(instance)
+    try:
+        lease.clear()
+    except BaseException:
+        lease.close()
+        raise
+    return lease
 
 
 def reclaim(instance: str) -> list[str]:
@@ -129,6 +150,26 @@ def running_pid(instance: str) -> int | None:
             return _holder_in_locks(file.fileno()) or None
     except FileNotFoundError:
         return None
+
+
+def _lock(instance: str) -> int:
+    """Open and lock the control segment of an instance; the descriptor."""
+    name = segment_name(instance, CONTROL_ROLE)
+    for _ in range(_ATTEMPTS):
+        fd = open_segment(name)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = _holder_pid(fd)
+            os.close(fd)
+            raise InstanceRunningError(
+                f"instance {instance!r} is running as process {pid or 'unknown'}; "
+                "stop it or choose another name with instance=NAME"
+            ) from error
+        if _is_named(fd, name):
+            return fd
+        os.close(fd)
+    raise InstanceRunningError(f"instance {instance!r}: other processes keep taking its name")
 
 
 def _unlink_all(instance: str, *, keep: str) -> list[str]:

@@ -44,7 +44,7 @@ puts what was aborted into a checkpoint of its own before its first claim.
 from dataclasses import dataclass
 
 from farm.errors import CorruptDataError, SegmentError
-from farm.shm.segment import HEADER_BYTES, Segment, SegmentKind, segment_name
+from farm.shm.segment import HEADER_BYTES, Segment, SegmentKind, list_segments, segment_name
 
 RING_LAYOUT = 2
 """Bump with any change of offsets or meaning above."""
@@ -87,6 +87,7 @@ MAX_CAPACITY = 1 << 34
 MAX_RECORD_BYTES = 1 << 31
 """Of a record in a ring that could hold larger ones; well below the skip marker."""
 
+_ROLE = "ring"
 _TRIES = 64
 
 
@@ -133,7 +134,14 @@ class Checkpoint:
 
 def ring_name(instance: str, worker: int) -> str:
     """Name of the ring of one worker."""
-    return segment_name(instance, f"ring{worker}")
+    return segment_name(instance, f"{_ROLE}{worker}")
+
+
+def ring_indexes(instance: str) -> list[int]:
+    """Workers of an instance that have a ring, alive or not, ascending."""
+    prefix = segment_name(instance, _ROLE)
+    numbers = (name.removeprefix(prefix) for name in list_segments(instance))
+    return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def ring_segment_bytes(capacity_bytes: int) -> int:

@@ -77,6 +77,9 @@ RECORD_HEADER = np.dtype(
 )
 """64 bytes in front of the wire form in a ring: what filters and statistics need."""
 
+N_STEPS_OFFSET = 56
+"""Of `n_steps` in a record header, for who counts experiences and knows nothing else of them."""
+
 
 def policy_hash(name: str) -> int:
     """How a policy's name is matched in a record header: CRC-32 of its UTF-8 bytes."""

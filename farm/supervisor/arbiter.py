@@ -15,10 +15,12 @@ start order. The farm's exit code is that of the first reason to stop:
     70      a child died more often than intensity and period allow, or a task failed
 
 A second signal kills every child at once; the exit code stays 0, as the farm did what it was told.
+SIGUSR1 is no wish to stop: `farm drain` sends it, and whoever wired the arbiter knows what to do.
 """
 
 import random
 import selectors
+import signal
 import time
 from collections.abc import Callable, Iterable
 
@@ -43,6 +45,8 @@ POLL_S = 0.1
 LATE_NS = NS_PER_S
 """A loop that comes back later than this did not run (SIGSTOP, a frozen machine): its children may
 not have run either, and their silence counts from now on."""
+ASK_NS = NS_PER_S // 5
+"""How often it is asked whether the farm's work is over."""
 ONE_PRESS_NS = NS_PER_S // 10
 """Signals this close to the first are the same wish: timeout(1) and terminals send several."""
 UNKILLABLE_NS = 10 * NS_PER_S
@@ -76,6 +80,7 @@ class Arbiter:
         is_open: whether the farm can serve, asked while every child is ready; the first True ends
             the start ...
         on_ready: ... and this is called, once.
+        on_drain: called for each SIGUSR1, unless the farm is stopping.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Arbiter:
         *,
         is_open: Callable[[], bool],
         on_ready: Callable[[], None],
+        on_drain: Callable[[], None] = lambda: None,
     ) -> None:
         self._control = control
         self._starter = starter
@@ -96,6 +102,7 @@ class Arbiter:
         self._log = log
         self._is_open = is_open
         self._on_ready = on_ready
+        self._on_drain = on_drain
         self._desired: dict[str, ChildSpec] = {}
         self._actual: dict[str, WatchedChild] = {}
         self._companion: Companion | None = None
@@ -103,6 +110,8 @@ class Arbiter:
         self._exit_code = EXIT_OK
         self._now_ns = time.monotonic_ns()
         self._until_ns: int | None = None
+        self._is_over: Callable[[], str] | None = None
+        self._ask_ns = 0
         self._stopped_ns = 0
         self._looking_since_ns = 0
         self._selector = selectors.DefaultSelector()
@@ -122,6 +131,10 @@ class Arbiter:
     def stop_at(self, at_ns: int) -> None:
         """Stop with exit code 0 at this `time.monotonic_ns`."""
         self._until_ns = at_ns
+
+    def stop_when(self, is_over: Callable[[], str]) -> None:
+        """Stop with exit code 0 once this returns a reason, which is asked every ASK_NS."""
+        self._is_over = is_over
 
     def stop(self, exit_code: int, reason: str) -> None:
         """Begin to drain; the first reason decides the exit code, later ones change nothing."""
@@ -168,8 +181,16 @@ class Arbiter:
     def _handle_signals(self) -> None:
         if self._until_ns is not None and self._now_ns >= self._until_ns:
             self.stop(EXIT_OK, "its time is over")
+        if self._is_over is not None and self._is_up() and self._now_ns >= self._ask_ns:
+            self._ask_ns = self._now_ns + ASK_NS
+            reason = self._is_over()
+            if reason:
+                self.stop(EXIT_OK, reason)
         for number in self._signals.try_take():
-            if self._is_up():
+            if number is signal.SIGUSR1:
+                if self._is_up():
+                    self._on_drain()
+            elif self._is_up():
                 self.stop(EXIT_OK, number.name)
             elif self._phase is FarmPhase.STOPPING and (
                 self._now_ns - self._stopped_ns > ONE_PRESS_NS

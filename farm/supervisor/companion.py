@@ -10,6 +10,8 @@ import signal
 from farm.errors import EXIT_INTERNAL, EXIT_OK
 from farm.supervisor.spawn import Process
 
+TAIL_GROUP = "up-tail"
+"""The group of the tail of `farm up`: it goes with the farm, and is owed nothing afterwards."""
 YOUNG_NS = 1_000_000_000
 """A companion younger than this has nothing to sum up, and may not be ready for Ctrl-C."""
 _ASKED = (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Self
 
-WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 _READ_BYTES = 4096
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+ROLLOUT_ROLE = "rollout"
 EXPERIENCES_SLOT = 0
 WARM_UP_SLOT = 1
 FIRST_ROLLOUT_SLOT = 2
@@ -86,7 +87,7 @@ def children_of(n_workers: int) -> tuple[ChildSpec, ...]:
     rollouts = tuple(
         ChildSpec(
             name=f"rollout-{index}",
-            role="rollout",
+            role=ROLLOUT_ROLE,
             index=index,
             slot=FIRST_ROLLOUT_SLOT + index,
             target="farm.worker.main:main",

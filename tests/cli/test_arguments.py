@@ -32,9 +32,26 @@ def test_tail_takes_an_address_and_repeated_filters():
     )
     args = parsed(*line.split())
     assert args.address == "host:1"
-    assert (args.json, args.seconds, args.group) == (True, 3.0, True)
+    assert (args.json, args.seconds, args.group) == (True, 3.0, "default")
     assert (args.game, args.seat, args.min_turn) == ([7, 8], [0], 50)
     assert args.policy == ["random", "expander"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--group", ("127.0.0.1:50051", "default")),
+        ("--group host:1", ("host:1", "default")),
+        ("host:1 --group", ("host:1", "default")),
+        ("--group blue_2", ("127.0.0.1:50051", "blue_2")),
+        ("--group blue host:1", ("host:1", "blue")),
+        ("host:1 --group blue", ("host:1", "blue")),
+        ("--group --json host:1", ("host:1", "default")),
+    ],
+)
+def test_tail_joins_the_trainers_or_a_group_by_name_wherever_the_address_stands(words, expected):
+    args = parsed("tail", *words.split())
+    assert (args.address, args.group) == expected
 
 
 def test_tail_looks_on_at_everything_on_this_machine_by_default():
@@ -85,6 +102,8 @@ def test_config_takes_its_switches():
         "tail 127.0.0.1:",
         "tail :50051",
         "tail host:0",
+        "tail --group Blue",
+        "tail --group host:0",
         "tail host:65536",
         "top host",
         "top --instance ../x",

@@ -42,8 +42,8 @@ def test_the_last_line_is_the_figures_as_json(bench, capsys):
     assert json.loads(last) == {"records_per_s": 2.5e7, "lost": 0, "corrupt": 0}
 
 
-@pytest.mark.parametrize("figure", ["lost", "corrupt"])
-def test_anything_lost_or_corrupt_fails_the_command(bench, capsys, figure):
+@pytest.mark.parametrize("figure", ["lost", "corrupt", "inexact"])
+def test_anything_lost_corrupt_or_unaccounted_for_fails_the_command(bench, capsys, figure):
     bench({figure: 1})
     assert cli.main(["bench", "mine"]) == EXIT_INTERNAL
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {figure: 1}

@@ -63,10 +63,20 @@ def test_filters_reach_the_farm(capsys, serving):
     assert json.loads(lines[-1])["trajectories"] == 2
 
 
-def test_filters_and_group_do_not_go_together(capsys, serving):
+def test_filters_do_not_go_together_with_the_group_of_the_trainers(capsys, serving):
     code, _, err = tail(capsys, serving, "--group", "--seat", "1")
     assert code == 2
     assert "leave the filters out" in err
+
+
+def test_a_group_of_its_own_gets_everything_too_and_may_filter(capsys, serving):
+    tail(capsys, serving, "--group", "--seconds", "0.3", "--json")
+    serving.ring.write(*[Spec(game_id=k // 2, seat=k % 2) for k in range(10)])
+    options = ("--group", "mine", "--seat", "1", "--seconds", "0.3", "--json")
+    _, lines, _ = tail(capsys, serving, *options)
+    assert json.loads(lines[-1])["trajectories"] == 5
+    _, lines, _ = tail(capsys, serving, "--group", "--seconds", "0.3", "--json")
+    assert json.loads(lines[-1])["trajectories"] == 10
 
 
 def test_without_a_terminal_it_prints_lines_and_a_summary(capsys, serving):
@@ -104,6 +114,7 @@ def test_an_observer_beside_a_group_without_members_is_told_once_why_nothing_com
     code, lines, _ = tail(capsys, held, "--seconds", "3.2")
     assert code == 0
     (notice,) = [line for line in lines if "nobody takes from it" in line]
+    assert "group default" in notice
     assert "farm tail --group" in notice
 
 

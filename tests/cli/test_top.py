@@ -8,8 +8,11 @@ import pytest
 
 from farm.cli import top
 from farm.cli.main import main
+from farm.shm import ring as ring_kernels
 from farm.shm.control import ChildState, ControlBlock, FarmState
-from farm.shm.ring_layout import create_ring
+from farm.shm.groups import Amount, GroupKind, Released, Settled, create_groups
+from farm.shm.ring import RingProducer
+from farm.shm.ring_layout import attach_ring, create_ring
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +63,42 @@ def test_a_farm_is_read_from_its_shared_memory(control, capsys):
     assert child["steps_per_s"] == 0.0
     assert child["rss_bytes"] > 1 << 20
     assert 0 <= child["heartbeat_age_s"] < 60
+
+
+@pytest.fixture
+def groups(control):
+    """Two groups; records of 512 bytes are in the ring of the first worker, which is full."""
+    with create_groups(control.instance, run_id=1, capacity=1 << 16, n_rings=1) as block:
+        starts = {0: Released()}
+        block.claim("slow", GroupKind.LOSSLESS, starts=starts)
+        quick = block.claim("quick", GroupKind.SAMPLE, sample=0.25, starts=starts)
+        with attach_ring(control.instance, 0) as segment:
+            producer = RingProducer(segment)
+            while producer.try_claim(504) is not None:
+                pass
+            producer.publish()
+            ring_kernels.park(producer.mem, producer.cursor, 504)
+            quick.settle(0, Settled(1024, acknowledged=Amount(2, 0)))
+            quick.n_members, quick.last_ack_ns = 3, time.time_ns()
+            yield producer
+
+
+def test_groups_and_the_ring_that_one_of_them_holds_are_read_from_shared_memory(
+    control, groups, capsys
+):
+    assert main(["top", "--instance", control.instance, "--once", "--json"]) == 0
+    farm = json.loads(capsys.readouterr().out)
+    slow, quick = farm["groups"]
+    published = int(groups.cursor[1])
+    assert (slow["name"], slow["policy"], slow["members"]) == ("slow", "lossless", 0)
+    assert (slow["lag_bytes"], slow["last_ack_age_s"]) == (published, None)
+    assert (quick["name"], quick["policy"], quick["members"]) == ("quick", "sample:0.25", 3)
+    assert quick["lag_bytes"] == published - 1024
+    assert 0 <= quick["last_ack_age_s"] < 60
+    (stall,) = farm["stalls"]
+    assert (stall["worker"], stall["group"], stall["members"]) == (0, "slow", 0)
+    assert stall["fill"] > 0.9
+    assert stall["full_s"] > 0
 
 
 def test_without_a_terminal_one_table_is_printed(control, capsys):

@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
-from farm.cli.top_sample import ChildSample, FarmSample
-from farm.cli.top_table import render, rows
+from farm.cli.top_sample import ChildSample, FarmSample, GroupSample, HeldRing
+from farm.cli.top_table import carry, render, rows
 from farm.shm.control import COUNTERS
 
 S = 1_000_000_000
@@ -25,7 +25,7 @@ def child(name="rollout-0", role="rollout", **more):
     return ChildSample(name=name, role=role, counters=counters, **facts)
 
 
-def farm(*children, at_s=0.0, running=True):
+def farm(*children, at_s=0.0, running=True, groups=(), held=()):
     return FarmSample(
         at_ns=int(at_s * S),
         instance="blue",
@@ -37,6 +37,8 @@ def farm(*children, at_s=0.0, running=True):
         config_epoch=2,
         seed=7,
         children=children,
+        groups=groups,
+        held=held,
     )
 
 
@@ -106,3 +108,52 @@ def test_the_picture_of_a_dead_farm_says_so():
     text = shown(rows(farm(child(exit_reason="SIGKILL"), running=False), None))
     assert "blue is not running: its supervisor, process 9, is gone" in text
     assert "SIGKILL" in text
+
+
+def group(**more):
+    facts = {"policy": "lossless", "declared": False, "members": 2, "leased_records": 1_234}
+    facts |= {"lag_bytes": 3 << 20, "last_ack_age_s": 0.4}
+    return GroupSample(name="trainers", **{**facts, **more})
+
+
+def held(head, worker=1, **more):
+    facts = {"fill": 0.97, "group": "trainers", "members": 0, "last_ack_age_s": 12.0}
+    return HeldRing(worker=worker, head=head, **{**facts, **more})
+
+
+@pytest.mark.parametrize("word", ["trainers", "lossless", "3.0", "1,234", "0.4"])
+def test_the_picture_shows_every_group(word):
+    assert word in shown(rows(farm(child(), groups=(group(),)), None))
+
+
+def test_a_group_that_has_never_acknowledged_has_no_age():
+    line = shown(rows(farm(groups=(group(last_ack_age_s=None),)), None)).splitlines()[-1]
+    assert line.split()[-1] == "-"
+
+
+def test_a_ring_found_full_twice_at_the_same_place_stands_still_and_its_holder_is_named():
+    before = farm(held=(held(64), held(64, worker=2)))
+    now = carry(farm(held=(held(64), held(72, worker=2)), at_s=2.0), before)
+    later = carry(farm(held=(held(64), held(80, worker=2)), at_s=5.0), now)
+    assert rows(before, None).stalls == ()
+    assert [(ring.worker, ring.full_s) for ring in rows(later, now).stalls] == [(1, 5.0)]
+    line = shown(rows(later, now)).splitlines()[-1]
+    assert "ring 1 has been full for 5 s (97%) and stands still" in line
+    assert "group trainers holds it, members: 0, last acknowledged: 12 s ago" in line
+
+
+def test_a_full_ring_that_moves_is_the_way_of_things():
+    before = farm(held=(held(64),))
+    assert rows(carry(farm(held=(held(72),), at_s=1.0), before), before).stalls == ()
+
+
+def test_what_the_farm_says_of_a_stall_is_shown_as_it_says():
+    told = held(None, full_s=31.0, advice="connect one")
+    line = shown(rows(farm(held=(told,)), None)).splitlines()[-1]
+    assert "full for 31 s" in line
+    assert line.endswith("connect one")
+
+
+def test_a_ring_that_nobody_holds_is_said_to_be_nobody_s():
+    told = held(None, group="", full_s=31.0)
+    assert "nobody reads it" in shown(rows(farm(held=(told,)), None))

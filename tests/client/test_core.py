@@ -230,3 +230,36 @@ def test_a_stream_without_credit_is_never_tight():
     inbox = streaming(credit_bytes=0)
     inbox.receive(batch(0, 1, 2))
     assert not inbox.is_credit_tight
+
+
+def test_a_repeat_is_known_by_worker_generation_and_sequence():
+    """A whole farm that is started again goes on with its numbers, under the same run."""
+    inbox = streaming(run_id=9)
+    inbox.receive(batch(0, 1, batch_id=1))
+    assert taken(inbox) == [0, 1]
+    reopened(inbox, run_id=9)
+    again = message(Spec(sequence=1))
+    later = message(Spec(sequence=2, generation=2))
+    made = Batch(trajectories=[again, later], batch_id=1, redelivered=True)
+    inbox.receive(made.SerializeToString())
+    assert taken(inbox) == [2]
+    assert (inbox.received.duplicates, inbox.received.unmarked_duplicates) == (1, 0)
+    assert inbox.received.missing == 0
+
+
+def test_a_repeat_that_the_farm_did_not_mark_is_counted_apart():
+    inbox = streaming()
+    inbox.receive(batch(0, 1, batch_id=1))
+    inbox.receive(batch(1, 2, batch_id=2))
+    assert taken(inbox) == [0, 1, 2]
+    assert (inbox.received.duplicates, inbox.received.unmarked_duplicates) == (1, 1)
+
+
+def test_what_has_arrived_is_known_by_worker():
+    inbox = streaming()
+    inbox.receive(batch(3, 5, batch_id=1))
+    inbox.receive(batch(0, worker=2, batch_id=2))
+    assert {worker: (s.first, s.last, s.missing) for worker, s in inbox.seen.items()} == {
+        0: (3, 5, 1),
+        2: (0, 0, 0),
+    }

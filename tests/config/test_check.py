@@ -55,6 +55,7 @@ IMPOSSIBLE = [
         ["64x64", "worker.steps=256", "set it to 4194304 or more"],
     ),
     ({"serve__credit_bytes": 1000}, "serve.credit_bytes", ["1,000", "1,048,576"]),
+    ({"serve__group_idle_s": 19.0}, "serve.group_idle_s", ["19.0", "client_timeout_s=20.0"]),
     ({"serve__address": "127.0.0.1:65536"}, "serve.address", ["65536"]),
     ({"telemetry__metrics_address": "[::1]:65536"}, "telemetry.metrics_address", ["65536"]),
     (
@@ -83,6 +84,7 @@ AT_THE_EDGE = [
     {"match__board": "12x11", "match__seats": ["random"] * MAX_SEATS},
     {"match__cities": 118},
     {"ring__bytes": 262_144},
+    {"serve__group_idle_s": 20.0},
     {"serve__address": "127.0.0.1:65535"},
     {"serve__address": "127.0.0.1:0", "telemetry__metrics_address": "127.0.0.1:0"},
     {"telemetry__metrics_address": None},

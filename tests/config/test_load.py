@@ -94,6 +94,16 @@ def test_a_mapping_as_override_is_the_origin_of_the_keys_it_names_only():
     assert composed.origins["match.seats"] == "match/default.yaml"
 
 
+def test_groups_of_the_command_line_are_laid_over_those_of_the_files(conf):
+    file = conf / "serve" / "default.yaml"
+    file.write_text(file.read_text().replace("groups: {}", "groups: {trainer: lossless}"))
+    composed = compose(["serve.groups={eval:latest,probe:sample:0.1}"], folders=[conf])
+    expected = {"trainer": "lossless", "eval": "latest", "probe": "sample:0.1"}
+    assert composed.config.serve.groups == expected
+    assert composed.origins["serve.groups"] == COMMAND_LINE
+    assert compose(["~serve.groups"], folders=[conf]).config.serve.groups == {}
+
+
 @pytest.mark.parametrize("override", ["~match.board", "~match"])
 def test_what_is_deleted_falls_back_to_the_schema(override):
     composed = compose([override])
@@ -145,6 +155,13 @@ BAD_OVERRIDES = [
     ("serve.drain_s=inf", "serve.drain_s", "got inf"),
     ("serve.address=nowhere", "serve.address", "Host and port"),
     ("seed=-1", "seed", "got -1"),
+    ("serve.groups={eval:latst}", "serve.groups", "got {'eval': 'latst'}"),
+    ("serve.groups={eval:'sample:0'}", "serve.groups", "sample:0.1"),
+    ("serve.groups={eval:'sample:1.5'}", "serve.groups", "sample:0.1"),
+    ("serve.groups={Eval:latest}", "serve.groups", "of a-z"),
+    ("serve.groups={eval:7}", "serve.groups", "mapping of text to text"),
+    ("serve.groups=latest", "serve.groups", "mapping of text to text"),
+    ("serve.groups={" + ",".join(f"g{k}:latest" for k in range(17)) + "}", "serve.groups", "16"),
     ("telemetry.level=loud", "telemetry.level", "debug | error | info | warning"),
     # groups
     ("env=prud", "env", "did you mean prod? (its options are dev, prod, staging)"),

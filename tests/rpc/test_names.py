@@ -20,6 +20,9 @@ def test_every_method_of_the_proto_file_has_its_name():
         names.SUBSCRIBE,
         names.STREAM_EXPERIENCES,
         names.GET_EXPERIENCE_STATS,
+        names.REMOVE_GROUP,
+        names.GET_BALANCE,
+        names.SUBMIT_EXPERIENCES,
         names.GET_FARM_INFO,
     }
     assert named == {method.name for method in service().methods}

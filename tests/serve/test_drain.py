@@ -18,7 +18,9 @@ ALL = RecordFilter()
 JUNK = "junk"
 
 
-def drain(ring, start=0, *, wanted=ALL, filled=0, limit=1 << 20, tail=None):
+def drain(
+    ring, start=0, *, wanted=ALL, filled=0, limit=1 << 20, tail=None, sample=kernels.ALL_OF_THEM
+):
     """One call of the kernel; its result words and the buffer."""
     result = np.zeros(kernels.RESULT_WORDS, dtype=np.int64)
     out = np.full(1 << 20, 0xEE, dtype=np.uint8)
@@ -34,6 +36,7 @@ def drain(ring, start=0, *, wanted=ALL, filled=0, limit=1 << 20, tail=None):
         wanted.seats,
         wanted.min_last_tick,
         wanted.policies,
+        sample,
         result,
     )
     return result, out
@@ -110,7 +113,7 @@ def test_a_filter_lets_through_what_it_names(ring, fields, expected):
     result, out = drain(ring, wanted=wanted_filter(**fields))
     batch = experience_pb2.ExperienceBatch.FromString(out[: result[kernels.END]].tobytes())
     assert [t.sequence for t in batch.trajectories] == list(expected)
-    assert result[kernels.PASSED] == 12
+    assert result[kernels.WALKED] == 12
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_a_record_that_is_no_entry_is_left_out_and_counted(ring, junk):
     ring.write_bytes(junk)
     ring.write(Spec())
     result, out = drain(ring)
-    assert (result[kernels.RECORDS], result[kernels.CORRUPTED], result[kernels.PASSED]) == (2, 1, 3)
+    assert (result[kernels.RECORDS], result[kernels.CORRUPTED], result[kernels.WALKED]) == (2, 1, 3)
     batch = experience_pb2.ExperienceBatch.FromString(out[: result[kernels.END]].tobytes())
     assert [t.sequence for t in batch.trajectories] == [0, 2]
 
@@ -142,16 +145,22 @@ def test_the_kernel_agrees_with_plain_python(shared_ring, data):
     ring = shared_ring
     start = ring.segment.load(TAIL_OFFSET)
     release(ring.segment.mem, start)
-    written = data.draw(st.lists(kinds_of_records(), max_size=12))
-    payloads = [record(spec) if spec != JUNK else b"?" * 70 for spec in written]
-    payloads = [payload for payload in payloads if ring.write_bytes(payload)]
+    kinds = data.draw(st.lists(kinds_of_records(), max_size=12))
+    written = []
+    for kind in kinds:
+        spec = kind if kind == JUNK else kind.but(sequence=ring.n_written)
+        payload = b"?" * 70 if kind == JUNK else record(spec)
+        if ring.write_bytes(payload):
+            written.append((spec, payload))
     fields = data.draw(filters())
+    sample = data.draw(st.sampled_from([1 << 32, 1 << 31, 1 << 29, 1]))
     limit = data.draw(st.integers(0, 4000))
-    result, out = drain(ring, start, wanted=wanted_filter(**fields), limit=limit)
-    expected = drained_by_hand(written, payloads, fields, limit)
-    assert out[: result[kernels.END]].tobytes() == expected["bytes"]
-    for word in ("RECORDS", "EXPERIENCES", "PASSED", "CORRUPTED", "WANTED"):
-        assert result[getattr(kernels, word)] == expected[word], word
+    wanted = wanted_filter(**fields)
+    result, out = drain(ring, start, wanted=wanted, limit=limit, sample=sample)
+    expected = drained_by_hand(written, fields, sample, limit)
+    assert out[: result[kernels.END]].tobytes() == expected.pop("bytes")
+    for word, value in expected.items():
+        assert result[getattr(kernels, word)] == value, word
 
 
 @pytest.fixture(scope="module")
@@ -185,27 +194,44 @@ def filters():
     )
 
 
-def drained_by_hand(written, payloads, fields, limit):
-    expected = {
-        "bytes": b"",
-        "RECORDS": 0,
-        "EXPERIENCES": 0,
-        "PASSED": 0,
-        "CORRUPTED": 0,
-        "WANTED": 0,
-    }
-    for spec, payload in zip(written, payloads, strict=False):
-        if spec == JUNK:
-            expected["CORRUPTED"] += 1
-        elif passes(spec, fields):
+def drained_by_hand(written, fields, sample, limit):
+    names = ("RECORDS", "FILTERED", "PASSED", "CORRUPTED", "WALKED")
+    expected = {"bytes": b"", "WANTED": 0}
+    expected |= dict.fromkeys(names, 0)
+    expected |= {"EXPERIENCES": 0} | {f"{name}_EXPERIENCES": 0 for name in names[1:]}
+    for spec, payload in written:
+        kind = fate(spec, fields, sample)
+        if kind == "RECORDS":
             if len(expected["bytes"]) + len(payload) - 64 > limit:
                 expected["WANTED"] = len(payload) - 64
                 break
             expected["bytes"] += payload[64:]
-            expected["RECORDS"] += 1
-            expected["EXPERIENCES"] += spec.n_steps
-        expected["PASSED"] += 1
+        n_steps = 0 if spec == JUNK else spec.n_steps
+        steps = "EXPERIENCES" if kind == "RECORDS" else f"{kind}_EXPERIENCES"
+        for word, n in (
+            (kind, 1),
+            (steps, n_steps),
+            ("WALKED", 1),
+            ("WALKED_EXPERIENCES", n_steps),
+        ):
+            expected[word] += n
     return expected
+
+
+def fate(spec, fields, sample):
+    if spec == JUNK:
+        return "CORRUPTED"
+    if mixed(spec.sequence, spec.worker) >> 32 >= sample:
+        return "PASSED"
+    return "RECORDS" if passes(spec, fields) else "FILTERED"
+
+
+def mixed(sequence, worker):
+    """SplitMix64 of Steele, Lea and Flood, seeded with a record's name."""
+    word = ((sequence ^ worker << 48) + 0x9E3779B97F4A7C15) % 2**64
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    word = (word ^ word >> 27) * 0x94D049BB133111EB % 2**64
+    return word ^ word >> 31
 
 
 def passes(spec, fields):
@@ -237,8 +263,41 @@ def test_no_garbage_makes_the_kernels_read_out_of_bounds_or_hang(
     assert result[kernels.END] <= 1 << 20
     headers = np.zeros(64 * 16, dtype=np.uint8)
     kernels.scan(ring.segment.mem, start, headers, result)
-    assert result[kernels.PASSED] <= 4
-    assert result[kernels.POSITION] == ring.segment.load(TAIL_OFFSET)
+    assert result[kernels.WALKED] <= 4
+    at_the_end = result[kernels.POSITION] == ring.segment.load(TAIL_OFFSET)
+    assert at_the_end != bool(result[kernels.STRETCH])
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_sample_is_the_part_that_was_asked_for_and_always_the_same(ring, part):
+    ring.write(*specs_of(150))
+    taken, out = drain(ring, sample=round(part * 2**32))
+    again, out_again = drain(ring, sample=round(part * 2**32))
+    assert taken.tolist() == again.tolist()
+    assert out.tobytes() == out_again.tobytes()
+    assert abs(taken[kernels.RECORDS] / 150 - part) < 0.12
+    assert taken[kernels.RECORDS] + taken[kernels.PASSED] == 150
+
+
+def test_a_smaller_sample_is_part_of_a_larger_one(ring):
+    ring.write(*specs_of(100))
+    chosen = []
+    for part in (0.2, 0.6):
+        result, out = drain(ring, sample=round(part * 2**32))
+        raw = out[: result[kernels.END]].tobytes()
+        batch = experience_pb2.ExperienceBatch.FromString(raw)
+        chosen.append({trajectory.sequence for trajectory in batch.trajectories})
+    assert chosen[0] < chosen[1]
+
+
+def test_where_the_bytes_are_no_record_a_walk_stops_and_says_so(ring):
+    ring.write(Spec())
+    broken = ring.segment.load(TAIL_OFFSET)
+    ring.write(Spec())
+    ring.segment.mem[DATA_OFFSET + broken : DATA_OFFSET + broken + 8] = 0x55
+    result, _ = drain(ring)
+    assert (result[kernels.RECORDS], result[kernels.STRETCH]) == (1, 1)
+    assert result[kernels.POSITION] == broken
 
 
 def test_scan_copies_the_headers(ring):

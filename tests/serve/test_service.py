@@ -7,7 +7,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from handmade import Spec
-from serving import farm_config
+from serving import RUN_ID, farm_config
 
 from farm.client import NO_RETRY, Client
 from farm.errors import RejectedError, UnavailableError
@@ -77,7 +77,7 @@ def test_the_first_message_says_what_the_farm_is(channel):
     assert batch.started.spec_fingerprint == spec_fingerprint()
     assert batch.started.instance == channel.serving.instance
     assert batch.started.credit_bytes == 5_000
-    assert batch.started.run_id == channel.serving.control.started_ns
+    assert batch.started.run_id == RUN_ID
     assert not batch.trajectories
 
 

@@ -92,3 +92,8 @@ def test_the_spec_needs_numpy_and_nothing_else():
         [sys.executable, "-c", code], capture_output=True, check=True, text=True
     )
     assert loaded.stdout.strip() == "[]"
+
+
+def test_the_count_of_experiences_is_where_it_is_said_to_be():
+    assert trajectory.RECORD_HEADER.fields["n_steps"] == (np.dtype("<u2"), 56)
+    assert trajectory.N_STEPS_OFFSET == 56

@@ -1,0 +1,161 @@
+"""What a dead farm left: what it holds for whom, and whether a new farm can go on with it.
+
+Whoever calls holds the instance's lease, so that nothing moves. A farm can go on with what is there
+if every segment is whole, of this build's layout and spec, and of the size that the config wants;
+otherwise `differences` says why not, in words.
+
+    no groups segment, or one that is half made    nothing was ever delivered from here, or it is
+                                                   being removed: nobody is owed anything
+    a ring that is half made                       the dead farm was growing: made again
+    anything else that cannot be read              it may hold what somebody is owed
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+
+from msgspec import Struct
+
+from farm.errors import (
+    CorruptDataError,
+    SegmentAbsentError,
+    SegmentError,
+    SegmentLayoutError,
+    SegmentNotReadyError,
+)
+from farm.shm.balance import Balance, read_balance
+from farm.shm.control import ControlBlock
+from farm.shm.groups import SUBMITTED_RING, GroupsBlock, attach_groups
+from farm.shm.ring_layout import attach_ring, read_checkpoint, ring_indexes, ring_name
+from farm.shm.segment import Segment, list_segments, shm_path, unlink_segment
+
+
+class Leftovers(Struct, frozen=True):
+    """What a dead farm left."""
+
+    segments: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
+    """Why a farm cannot go on with it; empty if it can."""
+    balance: Balance | None = None
+    """None if it cannot be read, or there is none."""
+    may_owe: bool = False
+    """What cannot be read may hold something that a group is owed."""
+    unfinished: tuple[int, ...] = ()
+    """Rings that are half made."""
+
+    @property
+    def adoptable(self) -> bool:
+        """Whether a farm can go on with it."""
+        return self.balance is not None and not self.differences
+
+    def owed(self, *, besides: Collection[str] = ()) -> dict[str, int]:
+        """Records that wait for a lossless group, by group, but for some groups."""
+        owed = self.balance.owed if self.balance else {}
+        return {group: records for group, records in owed.items() if group not in besides}
+
+    @property
+    def n_bytes(self) -> int:
+        """Shared memory that it takes."""
+        return sum(_size(name) for name in self.segments)
+
+
+def look(
+    instance: str, *, capacity: int, submitted_capacity: int, experiences_at: int
+) -> Leftovers:
+    """Look at what a dead farm left; it changes nothing.
+
+    Args:
+        instance: name of the instance, its lease held.
+        capacity: of a worker's ring, as the new farm wants it.
+        submitted_capacity: of the ring of submitted trajectories, 0 for none.
+        experiences_at: as of `read_balance`.
+    """
+    names = tuple(name for name in list_segments(instance) if _size(name))
+    with ExitStack() as stack:
+        try:
+            groups = stack.enter_context(attach_groups(instance, readonly=True))
+        except (SegmentAbsentError, SegmentNotReadyError):
+            return Leftovers(names, ("there are no groups in it",) if names else ())
+        except SegmentError as error:
+            return Leftovers(names, (str(error),), may_owe=True)
+        differences = list(_control_differences(instance))
+        rings, unfinished, unreadable = _attach_rings(instance, stack)
+        differences += unreadable
+        wanted = dict.fromkeys(range(SUBMITTED_RING), capacity) | {
+            SUBMITTED_RING: submitted_capacity
+        }
+        differences += _ring_differences(groups, rings, wanted)
+        try:
+            balance = read_balance(groups, rings, experiences_at=experiences_at, running=False)
+        except CorruptDataError as error:
+            return Leftovers(names, (*differences, str(error)), may_owe=True)
+        differences += balance.differences
+    return Leftovers(
+        names,
+        tuple(differences),
+        balance,
+        may_owe=bool(unreadable),
+        unfinished=tuple(unfinished),
+    )
+
+
+def remove_unfinished(instance: str, left: Leftovers) -> None:
+    """Remove the rings that are half made."""
+    for ring in left.unfinished:
+        unlink_segment(ring_name(instance, ring))
+
+
+def _control_differences(instance: str) -> Iterator[str]:
+    try:
+        control = ControlBlock.attach(instance, readonly=True)
+    except SegmentError as error:
+        yield str(error)
+        return
+    try:
+        control.load_config()
+    except CorruptDataError as error:
+        yield str(error)
+    finally:
+        control.close()
+
+
+def _attach_rings(
+    instance: str, stack: ExitStack
+) -> tuple[list[tuple[int, Segment]], list[int], list[str]]:
+    """The rings that can be read, the indexes of half-made ones, and what keeps others unread."""
+    rings: list[tuple[int, Segment]] = []
+    unfinished: list[int] = []
+    unreadable: list[str] = []
+    for ring in ring_indexes(instance):
+        try:
+            segment = stack.enter_context(attach_ring(instance, ring, readonly=True))
+        except SegmentNotReadyError:
+            unfinished.append(ring)
+        except SegmentLayoutError as error:
+            unreadable.append(str(error))
+        else:
+            rings.append((ring, segment))
+    return rings, unfinished, unreadable
+
+
+def _ring_differences(
+    groups: GroupsBlock, rings: list[tuple[int, Segment]], wanted: dict[int, int]
+) -> Iterator[str]:
+    found = dict(rings)
+    for ring in range(groups.n_rings):
+        if ring not in found:
+            yield f"the ring of worker {ring} is missing"
+    for ring, segment in rings:
+        key = "ring.submitted_bytes" if ring == SUBMITTED_RING else "ring.bytes"
+        if segment.parameter != wanted[ring]:
+            yield f"{key} was {segment.parameter} and is {wanted[ring]} now (ring {ring})"
+        try:
+            read_checkpoint(segment)
+        except CorruptDataError as error:
+            yield str(error)
+
+
+def _size(name: str) -> int:
+    try:
+        return shm_path(name).stat().st_size
+    except FileNotFoundError:
+        return 0

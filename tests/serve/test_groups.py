@@ -1,0 +1,455 @@
+"""Groups over real sockets: who sees what, who holds the rings, what a filter and a policy cost."""
+
+import grpc
+import pytest
+from handmade import Spec
+from subscribing import (
+    TIMEOUT_S,
+    Code,
+    Raw,
+    entry_bytes,
+    head,
+    open_stream,
+    sequences,
+    subscriber,
+    tail,
+)
+
+from farm.rpc import names
+from farm.rpc.v1 import experience_pb2
+from farm.shm.ring_layout import DATA_OFFSET
+
+pytestmark = pytest.mark.timeout(60)
+
+LATEST = experience_pb2.GroupPolicy(kind="latest")
+HALF = experience_pb2.GroupPolicy(kind="sample", sample=0.5)
+
+
+def unary(serving, method, request=None):
+    with grpc.insecure_channel(serving.address) as channel:
+        call = channel.unary_unary(names.method_path(method))
+        return call(request.SerializeToString() if request else b"", timeout=TIMEOUT_S)
+
+
+def balance(serving):
+    return experience_pb2.GetBalanceResponse.FromString(unary(serving, names.GET_BALANCE))
+
+
+def stats(serving):
+    raw = unary(serving, names.GET_EXPERIENCE_STATS)
+    return experience_pb2.GetExperienceStatsResponse.FromString(raw)
+
+
+def group_stats(serving, name):
+    return next(group for group in stats(serving).groups if group.name == name)
+
+
+def remove(serving, name):
+    request = experience_pb2.RemoveGroupRequest(group=name)
+    raw = unary(serving, names.REMOVE_GROUP, request)
+    return experience_pb2.RemoveGroupResponse.FromString(raw).abandoned_records
+
+
+def refused(function, *args, **kwargs):
+    with pytest.raises(grpc.RpcError) as caught:
+        function(*args, **kwargs)
+    return caught.value.code(), caught.value.details()
+
+
+def counts(group):
+    """Records of a group in the balance, by what became of them."""
+    kinds = ("before", "acknowledged", "filtered", "passed", "corrupt", "waiting")
+    return {kind: getattr(group, kind).records for kind in kinds if getattr(group, kind).records}
+
+
+def accounts(serving, ring=0):
+    """What became of the records of a ring, by group; the balance is exact, or this fails."""
+    reply = balance(serving)
+    assert reply.exact
+    for row in reply.rings:
+        for group in row.groups:
+            for unit in ("records", "experiences"):
+                kinds = ("before", "acknowledged", "filtered", "passed", "corrupt", "waiting")
+                total = sum(getattr(getattr(group, kind), unit) for kind in kinds)
+                assert total == getattr(row.published, unit), (group, unit)
+    return {group.group: counts(group) for group in reply.rings[ring].groups}
+
+
+def take(member, n):
+    """Read and acknowledge until there are n records; their sequences."""
+    taken = []
+    while len(taken) < n:
+        batch = member.read()
+        taken += sequences(batch)
+        member.ack(batch.batch_id)
+    return taken
+
+
+def test_groups_each_see_everything_and_members_of_one_share_it(serve):
+    serving = serve(max_batch_bytes=4 * entry_bytes())
+    with (
+        subscriber(serving, group="a") as mine,
+        subscriber(serving, group="b") as first,
+        subscriber(serving, group="b", credit_bytes=4 * entry_bytes()) as second,
+    ):
+        serving.ring.write(*[Spec()] * 40)
+        assert take(mine, 40) == list(range(40))
+        shared = sequences(second.read())
+        while len(shared) < 40:
+            batch = first.read()
+            shared += sequences(batch)
+            first.ack(batch.batch_id)
+        assert sorted(shared) == list(range(40))
+
+
+def test_the_slowest_lossless_group_holds_the_ring(serve):
+    serving = serve()
+    with subscriber(serving, group="quick") as quick, subscriber(serving, group="slow") as slow:
+        serving.ring.write(*[Spec()] * 5)
+        take(quick, 5)
+        held = slow.read()
+        serving.wait(lambda: accounts(serving)["quick"] == {"acknowledged": 5})
+        assert head(serving) == 0
+        slow.ack(held.batch_id)
+        serving.wait(lambda: head(serving) == tail(serving), "the release")
+
+
+def test_a_group_made_later_begins_at_the_head_and_knows_what_it_missed(serve):
+    serving = serve()
+    with subscriber(serving, group="a") as member:
+        serving.ring.write(*[Spec()] * 3)
+        take(member, 3)
+        serving.wait(lambda: head(serving) == tail(serving))
+        serving.ring.write(*[Spec()] * 2)
+        member.read()
+        with subscriber(serving, group="b") as later:
+            assert take(later, 2) == [3, 4]
+            serving.wait(lambda: accounts(serving)["b"] == {"before": 3, "acknowledged": 2})
+
+
+def test_a_declared_group_holds_data_before_anyone_has_come(serve):
+    serving = serve(groups={"eval": "lossless", "viewer": "latest"})
+    with subscriber(serving, group="train") as member:
+        serving.ring.write(*[Spec()] * 3)
+        take(member, 3)
+        serving.wait(lambda: accounts(serving)["train"] == {"acknowledged": 3})
+        assert head(serving) == 0
+        row = group_stats(serving, "eval")
+        assert (row.declared, row.members, row.policy.kind) == (True, 0, "lossless")
+        assert (row.last_ack_age_s, row.lag_bytes) == (-1, tail(serving))
+    with subscriber(serving, group="eval") as late:
+        assert take(late, 3) == [0, 1, 2]
+
+
+def test_records_that_a_member_filters_out_are_passed_over_for_its_group_alone(serve):
+    serving = serve()
+    wanted = experience_pb2.Filter(seats=[1])
+    with (
+        subscriber(serving, group="odd", filter=wanted) as odd,
+        subscriber(serving, group="all") as every,
+    ):
+        serving.ring.write(*[Spec(seat=k % 2, n_steps=k + 1) for k in range(8)])
+        assert take(odd, 4) == [1, 3, 5, 7]
+        assert take(every, 8) == list(range(8))
+        serving.wait(lambda: head(serving) == tail(serving), "both groups")
+        expected = {"odd": {"acknowledged": 4, "filtered": 4}, "all": {"acknowledged": 8}}
+        assert accounts(serving) == expected
+        row = next(group for group in balance(serving).rings[0].groups if group.group == "odd")
+        assert (row.filtered.experiences, row.acknowledged.experiences) == (16, 20)
+
+
+def test_a_filter_that_lets_nothing_through_holds_nothing(serve):
+    serving = serve()
+    with subscriber(serving, filter=experience_pb2.Filter(game_ids=[99])):
+        serving.ring.write(*[Spec()] * 10)
+        serving.wait(lambda: head(serving) == tail(serving), "the release")
+        assert serving.counter("served_batches") == 0
+        assert accounts(serving) == {"default": {"filtered": 10}}
+
+
+def test_what_a_vanished_member_had_goes_through_the_filter_of_who_gets_it(serve):
+    serving = serve()
+    with subscriber(serving) as gone:
+        serving.ring.write(*[Spec(seat=k % 2) for k in range(6)])
+        assert sequences(gone.read()) == list(range(6))
+    serving.wait(lambda: not serving.counter("streams"))
+    with subscriber(serving, filter=experience_pb2.Filter(seats=[0])) as heir:
+        batch = heir.read()
+        assert batch.redelivered
+        assert sequences(batch) == [0, 2, 4]
+        heir.ack(batch.batch_id)
+        serving.wait(lambda: head(serving) == tail(serving))
+    assert accounts(serving) == {"default": {"acknowledged": 3, "filtered": 3}}
+
+
+def test_a_latest_group_that_nobody_drains_does_not_hold_a_lossless_one(serve):
+    serving = serve(capacity_bytes=1 << 16)
+    n = 2_000  # several rings full
+    with (
+        subscriber(serving, group="viewer", policy=LATEST) as viewer,
+        subscriber(serving, group="train") as train,
+    ):
+        serving.ring.write(*[Spec()] * 8)
+        batch = viewer.read()
+        assert take(train, 8) == list(range(8))
+        taken = 8
+        while taken < n:
+            taken += len(take(train, serving.ring.write(*[Spec()] * (n - taken))))
+        serving.wait(lambda: accounts(serving)["train"] == {"acknowledged": n})
+        seen = accounts(serving)["viewer"]
+        assert seen["passed"] > n // 2
+        # What it has leased was passed over meanwhile: acknowledging that changes nothing.
+        while sequences(batch)[0] < n // 2:
+            viewer.ack(batch.batch_id)
+            batch = viewer.read()
+        assert accounts(serving)["viewer"].get("acknowledged", 0) < n - seen["passed"]
+        assert not batch.redelivered
+
+
+def test_without_lossless_groups_the_rings_flow_and_the_newest_is_there(serve):
+    serving = serve(capacity_bytes=1 << 16, groups={"viewer": "latest"})
+    written = 0
+    while written < 1_000:
+        written += serving.wait(lambda: serving.ring.write(*[Spec()] * 50), "room")
+    with subscriber(serving, group="viewer") as viewer:
+        batch = viewer.read()
+        assert sequences(batch)[0] > 500
+        assert not batch.redelivered
+        viewer.ack(batch.batch_id)
+        serving.wait(lambda: group_stats(serving, "viewer").acknowledged_records > 0)
+
+
+def test_a_sample_group_takes_its_part_and_counts_the_rest_as_passed(serve):
+    serving = serve()
+    serving.ring.write(*[Spec()] * 200)
+    serving.wait(lambda: stats(serving).total.trajectories == 200)
+    with (
+        subscriber(serving, group="half", policy=HALF) as half,
+        subscriber(serving, group="again", policy=HALF) as again,
+    ):
+        taken = sequences(half.read())
+        assert 60 < len(taken) < 140
+        batch = again.read()
+        assert sequences(batch) == taken  # chosen by (worker, sequence)
+        again.ack(batch.batch_id)
+        expected = {"acknowledged": len(taken), "passed": 200 - len(taken)}
+        serving.wait(lambda: accounts(serving)["again"] == expected)
+
+
+def test_a_group_has_the_policy_it_was_made_with(serve):
+    serving = serve(groups={"viewer": "latest"})
+    with subscriber(serving, group="viewer", policy=LATEST), subscriber(serving, group="viewer"):
+        code, detail = refused(subscriber(serving, group="viewer", policy=HALF).__enter__)
+        assert code is Code.FAILED_PRECONDITION
+        assert "is latest, not sample:0.5" in detail
+
+
+@pytest.mark.parametrize("name", ["Upper", "a b", "x" * 33, "../etc", "é", "a\n"])
+def test_a_group_that_cannot_be_named_so_is_refused(serve, name):
+    code, detail = refused(subscriber(serve(), group=name).__enter__)
+    assert code is Code.INVALID_ARGUMENT
+    assert "a-z" in detail
+
+
+def test_a_seventeenth_group_is_refused_and_a_removed_one_makes_room(serve):
+    serving = serve(groups={f"g{k}": "lossless" for k in range(15)})
+    with subscriber(serving, group="sixteenth"):
+        code, detail = refused(subscriber(serving, group="more").__enter__)
+        assert code is Code.FAILED_PRECONDITION
+        assert "16 groups" in detail
+    serving.wait(lambda: not serving.counter("streams"))
+    assert remove(serving, "sixteenth") == 0
+    with subscriber(serving, group="more"):
+        pass
+
+
+def test_a_removed_group_lets_go_and_tells_what_it_abandons(serve):
+    serving = serve()
+    with subscriber(serving, group="a") as member, subscriber(serving, group="b") as other:
+        serving.ring.write(*[Spec()] * 4)
+        member.read()
+        take(other, 4)
+        code, detail = refused(remove, serving, "a")
+        assert code is Code.FAILED_PRECONDITION
+        assert "has 1 members" in detail
+        member.vanish()
+        serving.wait(lambda: group_stats(serving, "a").members == 0)
+        assert remove(serving, "a") == 4
+        serving.wait(lambda: head(serving) == tail(serving), "the release")
+        assert refused(remove, serving, "a")[0] is Code.NOT_FOUND
+
+
+def test_a_declared_group_is_removed_by_nobody(serve):
+    serving = serve(groups={"eval": "lossless"}, group_idle_s=0.05)
+    code, detail = refused(remove, serving, "eval")
+    assert code is Code.FAILED_PRECONDITION
+    assert "serve.groups" in detail
+    with subscriber(serving, group="brief"):
+        pass
+    serving.wait(lambda: [group.name for group in stats(serving).groups] == ["eval"])
+
+
+def test_a_group_without_members_is_removed_when_its_time_is_over_and_the_log_says_so(serve, capfd):
+    serving = serve(group_idle_s=0.4)
+    with subscriber(serving, group="brief") as member:
+        serving.ring.write(*[Spec()] * 3)
+        member.read()
+        serving.wait(lambda: group_stats(serving, "brief").leased_records == 3)
+    serving.wait(lambda: not stats(serving).groups, "the removal")
+    assert serving.groups.slots() == []
+    serving.stop_service()
+    logged = "".join(capfd.readouterr())
+    assert "group_removed" in logged
+    assert "abandoned_records" in logged
+
+
+def test_a_stream_beside_any_group_starts_at_the_newest(serve):
+    serving = serve(groups={"viewer": "latest"})
+    serving.ring.write(Spec())
+    serving.wait(lambda: stats(serving).total.trajectories == 1)
+    with grpc.insecure_channel(serving.address) as channel:
+        stream = open_stream(channel)
+        serving.ring.write(Spec())
+        assert sequences(experience_pb2.ExperienceBatch.FromString(next(stream))) == [1]
+
+
+def test_silent_members_lose_their_leases_to_their_own_group_only(serve):
+    serving = serve(capacity_bytes=1 << 16, lease_s=0.05)
+    while serving.ring.write(Spec()):
+        pass
+    with subscriber(serving, group="a") as silent, subscriber(serving, group="b") as other:
+        lost = sequences(silent.read())
+        n_other = 0
+        while n_other < serving.ring.n_written:
+            batch = other.read()
+            assert not batch.redelivered
+            n_other += len(batch.trajectories)
+            other.ack(batch.batch_id)
+        with subscriber(serving, group="a") as heir:
+            while not (batch := heir.read()).redelivered:
+                heir.ack(batch.batch_id)
+            assert sequences(batch) == lost[: len(batch.trajectories)]
+
+
+def restart(serving):
+    """As after a kill: the members' leases are gone, and so is everything the service knew."""
+    serving.stop_service()
+    serving.start()
+    assert serving.address
+
+
+def test_a_replaced_service_goes_on_with_every_group_and_its_counts(serve):
+    serving = serve(max_batch_bytes=entry_bytes(), min_batch_bytes=1)
+    with subscriber(serving, group="a") as a, subscriber(serving, group="b") as b:
+        serving.ring.write(*[Spec()] * 6)
+        assert take(a, 4) == [0, 1, 2, 3]
+        assert take(b, 2) == [0, 1]
+        a.read()
+        serving.wait(lambda: accounts(serving)["a"] == {"acknowledged": 4, "waiting": 2})
+        serving.wait(lambda: accounts(serving)["b"] == {"acknowledged": 2, "waiting": 4})
+    restart(serving)
+    expected = {
+        "a": {"acknowledged": 4, "waiting": 2},
+        "b": {"acknowledged": 2, "waiting": 4},
+    }
+    assert accounts(serving) == expected
+    with subscriber(serving, group="a") as a, subscriber(serving, group="b") as b:
+        assert take(a, 2) == [4, 5]
+        assert take(b, 4) == [2, 3, 4, 5]
+        serving.wait(lambda: head(serving) == tail(serving))
+    assert accounts(serving) == {"a": {"acknowledged": 6}, "b": {"acknowledged": 6}}
+
+
+def test_after_a_restart_a_batch_says_so_as_far_as_it_was_handed_out(serve):
+    size = entry_bytes()
+    serving = serve(max_batch_bytes=2 * size + size // 2, min_batch_bytes=1)
+    with subscriber(serving, credit_bytes=5 * size) as member:
+        serving.ring.write(*[Spec()] * 8)
+        handed = [sequences(member.read()) for _ in range(2)]
+        assert handed == [[0, 1], [2, 3]]
+    restart(serving)
+    with subscriber(serving) as member:
+        batches = [member.read() for _ in range(4)]
+        assert [batch.redelivered for batch in batches] == [True, True, False, False]
+        assert [s for batch in batches for s in sequences(batch)] == list(range(8))
+    assert serving.counter("redelivered_records") == 4
+
+
+def test_a_group_that_is_no_longer_declared_stays_and_one_declared_anew_changes_its_policy(serve):
+    serving = serve(groups={"eval": "lossless", "viewer": "lossless"})
+    assert group_stats(serving, "eval").declared
+    serving.stop_service()
+    serve_config = serving.config.serve
+    declared = type(serve_config)(address=serve_config.address, groups={"viewer": "sample:0.5"})
+    serving.config = type(serving.config)(
+        match=serving.config.match, serve=declared, instance=serving.config.instance
+    )
+    serving.start()
+    assert not group_stats(serving, "eval").declared
+    viewer = group_stats(serving, "viewer")
+    assert (viewer.declared, viewer.policy.kind, viewer.policy.sample) == (True, "sample", 0.5)
+    assert (serving.groups.find("viewer").kind, serving.groups.find("viewer").sample) == (
+        "sample",
+        0.5,
+    )
+
+
+def test_garbage_is_counted_record_by_record_and_the_balance_stays_exact(serve):
+    serving = serve()
+    with subscriber(serving) as member:
+        serving.ring.write(Spec())
+        assert take(member, 1) == [0]
+        start = tail(serving)
+        for _ in range(3):
+            serving.ring.producer.try_claim(100, 7)
+        serving.ring.segment.mem[DATA_OFFSET + start : DATA_OFFSET + start + 8] = 0x55
+        serving.ring.producer.publish()
+        serving.wait(lambda: serving.counter("corrupt_records") == 3, "the garbage to be met")
+        serving.ring.write_bytes(b"no entry")
+        serving.ring.write(Spec())
+        batch = member.read()
+        assert len(batch.trajectories) == 1
+        member.ack(batch.batch_id)
+        serving.wait(lambda: head(serving) == tail(serving))
+        assert accounts(serving) == {"default": {"acknowledged": 2, "corrupt": 4}}
+        row = balance(serving).rings[0]
+        assert row.groups[0].corrupt.experiences == 21
+
+
+def test_a_ring_that_stands_is_told_with_who_holds_it(serve, capfd):
+    serving = serve(capacity_bytes=1 << 16, groups={"eval": "lossless"}, stall_warn_s=0.3)
+    while serving.ring.write(Spec()):
+        pass
+    (stall,) = serving.wait(lambda: list(stats(serving).stalls), "the stall")
+    assert (stall.worker, stall.group, stall.members) == (0, "eval", 0)
+    assert stall.fill > 0.9
+    assert "group eval has no member" in stall.advice
+    with subscriber(serving, group="eval") as member:
+        take(member, serving.ring.n_written)
+        serving.wait(lambda: not stats(serving).stalls, "the end of the stall")
+    serving.stop_service()
+    logged = "".join(capfd.readouterr())
+    assert logged.count("ring_stalled") >= 1
+    assert logged.count("ring_flowing") == 1
+
+
+def test_the_groups_segment_tells_members_leases_and_acknowledgements(serve):
+    serving = serve()
+    with subscriber(serving, group="a") as member:
+        serving.ring.write(*[Spec()] * 3)
+        batch = member.read()
+        slot = serving.groups.find("a")
+        assert (slot.n_members, slot.leased_records, slot.last_ack_ns) == (1, 3, 0)
+        member.ack(batch.batch_id)
+        serving.wait(lambda: slot.last_ack_ns and slot.leased_records == 0)
+        serving.wait(lambda: slot.settled(0).acknowledged.records == 3)
+    serving.wait(lambda: slot.n_members == 0)
+
+
+def test_members_of_one_group_are_granted_less_together_and_other_groups_do_not_count(serve):
+    serving = serve(capacity_bytes=1 << 16)
+    with grpc.insecure_channel(serving.address) as channel:
+        members = [Raw(channel, group=name) for name in ("a", "b", "a")]
+        assert [member.started.credit_bytes for member in members] == [32_768, 32_768, 16_384]
+        for member in members:
+            member.vanish()
