@@ -112,7 +112,10 @@ def run(
         farm = _Farm(config, segments, cold=not warm_stamp.is_warm())
         arbiter = _arbiter(farm, stack, signals, lambda: farm.serve(ready, seconds, quiet=quiet))
         arbiter.want(farm.children())
-        return _run(arbiter)
+        exit_code = arbiter.run()
+        segments.end()
+        log.get_logger().info("farm_stopped", exit_code=exit_code, uptime_s=_process_age_s())
+        return exit_code
 
 
 def drain(instance: str, deadline_s: float, *, signals: SignalQueue) -> Balance | None:
@@ -135,25 +138,18 @@ def drain(instance: str, deadline_s: float, *, signals: SignalQueue) -> Balance 
         FarmError: the service could not run.
     """
     config = _last_config(instance)
-    ended: list[Balance | None] = []
     with ExitStack() as stack:
         _log_as_supervisor(config)
         segments = take_leftovers(config)
-        stack.callback(lambda: ended.append(segments.end()))
+        stack.callback(segments.end)
         _publish(config, segments.control, quiet=False)
         farm = _Farm(config, segments, cold=False)
         arbiter = _arbiter(farm, stack, signals, lambda: farm.drain(deadline_s))
         arbiter.want(_services(config, 0))
-        exit_code = _run(arbiter)
+        exit_code = arbiter.run()
     if exit_code != EXIT_OK:
         raise FarmError(f"the service of {instance!r} ended with exit code {exit_code}; see above")
-    return ended[0]
-
-
-def _run(arbiter: Arbiter) -> int:
-    exit_code = arbiter.run()
-    log.get_logger().info("farm_stopped", exit_code=exit_code, uptime_s=_process_age_s())
-    return exit_code
+    return segments.end()
 
 
 class _Farm:

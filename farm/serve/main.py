@@ -161,14 +161,14 @@ class _Duty:
         return min(BUSY_PAUSE_S, self._pump.limits.max_wait_ns / 2e9)
 
     def _is_over(self, now_ns: int) -> bool:
+        if self._intake is not None and (self._ctx.stopping or self._ctx.control.draining):
+            self._intake.close()
         if not self._ctx.stopping:
             return False
         if self._drain_until_ns is None:
             drain_s = self._describer.live.config.serve.drain_s
             self._drain_until_ns = now_ns + int(drain_s * 1e9)
             self._ctx.log.info("experiences_draining", drain_s=drain_s)
-            if self._intake is not None:
-                self._intake.close()
         return self._pump.hub.is_drained or now_ns >= self._drain_until_ns
 
     def _look_after(self, now_ns: int) -> None:

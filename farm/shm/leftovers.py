@@ -141,7 +141,9 @@ def _ring_differences(
     groups: GroupsBlock, rings: list[tuple[int, Segment]], wanted: dict[int, int]
 ) -> Iterator[str]:
     found = dict(rings)
-    for ring in range(groups.n_rings):
+    if groups.n_rings > SUBMITTED_RING:
+        yield f"{groups.segment.name} says it has {groups.n_rings} rings"
+    for ring in range(min(groups.n_rings, SUBMITTED_RING)):
         if ring not in found:
             yield f"the ring of worker {ring} is missing"
     for ring, segment in rings:

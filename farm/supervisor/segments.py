@@ -59,6 +59,8 @@ class Segments:
     def __init__(self, control: ControlBlock, groups: GroupsBlock) -> None:
         self.control = control
         self._groups = groups
+        self._has_ended = False
+        self._last: Balance | None = None
 
     def lags(self) -> dict[str, int]:
         """Bytes that each lossless group is owed, by name; those with none are left out."""
@@ -82,12 +84,15 @@ class Segments:
         return read_instance(instance, experiences_at=N_STEPS_OFFSET, running=False)
 
     def end(self) -> Balance | None:
-        """Say where everything is; keep the segments if somebody is owed something of it.
+        """Say where everything is; keep the segments if somebody is owed something. Idempotent.
 
         Returns:
             The balance; None if it cannot be read.
         """
-        balance = self._last_balance()
+        if self._has_ended:
+            return self._last
+        self._has_ended = True
+        balance = self._last = self._last_balance()
         self._groups.close()
         if balance is None or owed_records(balance):
             log.get_logger().warning(

@@ -6,7 +6,7 @@ from farm.cli.arguments import build_parser, parse
 from farm.errors import EXIT_USAGE
 from farm.version import __version__
 
-COMMANDS = ["up", "tail", "top", "config", "bench"]
+COMMANDS = ["up", "tail", "top", "audit", "drain", "config", "bench"]
 
 
 def parsed(*argv):
@@ -23,6 +23,14 @@ def test_up_takes_overrides_before_between_and_after_its_options():
 def test_up_runs_until_it_is_stopped_by_default():
     args = parsed("up")
     assert (args.overrides, args.tail, args.seconds) == ([], False, None)
+    assert not args.discard
+
+
+def test_audit_reads_this_machine_and_drain_gives_a_minute_by_default():
+    args = parsed("audit")
+    assert (args.address, args.instance, args.json) == (None, "default", False)
+    args = parsed("drain", "--instance", "blue")
+    assert (args.instance, args.deadline, args.json) == ("blue", 60.0, False)
 
 
 def test_tail_takes_an_address_and_repeated_filters():

@@ -43,6 +43,8 @@ IMPOSSIBLE = [
     ({"match__board": "4x4"}, "match.cities", ["16 cells", "set match.cities to 3 or less"]),
     ({"match__cities": 200}, "match.cities", ["80 mountains", "to 118 or less"]),
     ({"ring__bytes": 100_000}, "ring.bytes", ["100,000", "65536 and 131072"]),
+    ({"ring__submitted_bytes": 70_000}, "ring.submitted_bytes", ["70,000", "131072 is"]),
+    ({"ring__submitted_bytes": 1 << 12}, "ring.submitted_bytes", ["4,096", "65536 is", "0 for"]),
     (
         {"ring__bytes": 65_536},
         "ring.bytes",
@@ -79,6 +81,8 @@ def test_an_impossible_combination_is_refused_by_its_key(values, key, parts):
 
 
 AT_THE_EDGE = [
+    {"ring__submitted_bytes": 0},
+    {"ring__submitted_bytes": 65_536},
     {"match__board": "4x4", "match__cities": 3},
     {"match__board": "64x64"},
     {"match__board": "12x11", "match__seats": ["random"] * MAX_SEATS},

@@ -11,6 +11,7 @@ from farm.config.memory import (
 )
 from farm.config.schema import FarmConfig
 from farm.shm.control import CONTROL_BYTES
+from farm.shm.groups import GROUPS_BYTES
 from farm.shm.ring_layout import max_payload_bytes, record_bytes, ring_segment_bytes
 from farm.spec.trajectory import RECORD_HEADER, compressed_bound, payload_bytes
 
@@ -48,5 +49,14 @@ def test_a_chunk_is_a_record_of_every_seat_and_a_ring_holds_two(shape):
 @pytest.mark.parametrize("n_workers", [1, 64])
 def test_shared_memory_is_bounded_by_the_figure_that_is_printed(n_workers):
     config = to_config({"worker": {"count": n_workers}})
-    real = CONTROL_BYTES + n_workers * ring_segment_bytes(config.ring.bytes)
+    rings = n_workers * ring_segment_bytes(config.ring.bytes)
+    submitted = ring_segment_bytes(config.ring.submitted_bytes)
+    real = CONTROL_BYTES + GROUPS_BYTES + rings + submitted
     assert real <= shared_memory_bytes(config) < real + (1 << 20)
+
+
+def test_a_farm_that_takes_nothing_in_has_no_ring_for_it():
+    config = to_config({})
+    without = to_config({"ring": {"submitted_bytes": 0}})
+    saved = shared_memory_bytes(config) - shared_memory_bytes(without)
+    assert saved == ring_segment_bytes(config.ring.submitted_bytes)

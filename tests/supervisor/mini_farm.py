@@ -1,7 +1,8 @@
 """A farm of test targets as a process: the real arbiter, spawner and control block.
 
 python mini_farm.py INSTANCE '{"children": [{"name": "a", "target": "targets:beats"}],
-    "limits_s": {…}, "restart": {…}, "once_ready": [children], "seconds": 1.5, "companion": "code"}'
+    "limits_s": {…}, "restart": {…}, "once_ready": [children], "once_drained": [children],
+    "seconds": 1.5, "companion": "code"}'
 """
 
 import json
@@ -59,6 +60,7 @@ def main() -> int:
             logger,
             is_open=lambda: True,
             on_ready=lambda: _ready(arbiter, plan),
+            on_drain=lambda: _drain(arbiter, plan),
         )
         arbiter.want(map(_spec, plan["children"]))
         exit_code = arbiter.run()
@@ -88,6 +90,14 @@ def _ready(arbiter: Arbiter, plan: dict[str, Any]) -> None:
         arbiter.stop_at(time.monotonic_ns() + int(plan["seconds"] * NS_PER_S))
     if "companion" in plan:
         arbiter.accompany(ChildProcess(subprocess.Popen([sys.executable, "-c", plan["companion"]])))
+
+
+def _drain(arbiter: Arbiter, plan: dict[str, Any]) -> None:
+    """Shrink to the children of the plan, and stop once it was asked three times."""
+    asked: list[int] = []
+    arbiter.want(map(_spec, plan.get("once_drained", ())))
+    arbiter.stop_when(lambda: asked.append(1) or ("drained" if len(asked) == 3 else ""))  # type: ignore[func-returns-value]
+    log.get_logger().info("asked_to_drain")
 
 
 def _spec(entry: dict[str, Any]) -> ChildSpec:

@@ -116,6 +116,30 @@ def test_a_farm_with_a_limited_time_stops_by_itself(mini_farm, child):
     assert farm.events("farm_stopping", reason="its time is over")
 
 
+def test_a_farm_that_is_told_to_drain_lets_children_go_and_stops_when_its_work_is_over(
+    mini_farm, child
+):
+    farm = mini_farm(child("a"), child("b"), once_drained=[child("a")])
+    farm.wait_for("farm_ready")
+    farm.send(signal.SIGUSR1)
+    assert farm.wait() == 0
+    (exited,) = farm.events("child_exited", child="b")
+    (stopping,) = farm.events("farm_stopping")
+    assert stopping["reason"] == "drained"
+    assert farm.lines.index(exited) < farm.lines.index(farm.events("child_exited", child="a")[0])
+    assert not farm.events("child_restarting")
+
+
+def test_a_farm_that_stops_is_not_told_to_drain_any_more(mini_farm, child):
+    farm = mini_farm(child("a", "ignores_sigterm"), limits_s={"stop": 0.5})
+    farm.wait_for("farm_ready")
+    farm.send(signal.SIGTERM)
+    farm.wait_for("farm_stopping")
+    farm.send(signal.SIGUSR1)
+    assert farm.wait() == 0
+    assert not farm.events("asked_to_drain")
+
+
 def test_the_farm_ends_when_its_companion_does_and_with_its_exit_code(mini_farm, child):
     farm = mini_farm(child("a"), companion="exit(3)")
     assert farm.wait() == 3
