@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from farm.config.board import largest_board
 from farm.config.check import check
 from farm.config.load import COMMAND_LINE, compose
 from farm.config.memory import shared_memory_bytes
@@ -263,7 +264,8 @@ def _publish(config: FarmConfig, control: ControlBlock, *, quiet: bool) -> None:
         instance=config.instance,
         seed=control.seed,
         workers=config.worker.count,
-        board=config.match.board,
+        map=config.match.map,
+        board="x".join(map(str, largest_board(config.match))),
         seats=list(config.match.seats),
         shared_memory_bytes=shared_memory_bytes(config),
     )

@@ -28,7 +28,7 @@ def features(obs: Observation, match: Match = MATCH) -> NDArray[np.float32]:
     tile, army = obs["tile"].reshape(n, -1), obs["army"].reshape(n, -1)
     action = np.arange(8 * n_cells)
     start = action // 8
-    step = np.array([-match.board[1], match.board[1], -1, 1])[action % 8 // 2]
+    step = np.array([-match.size[1], match.size[1], -1, 1])[action % 8 // 2]
     target = tile[:, (start + step).clip(0, n_cells - 1)]
     owner, terrain = target & tiles.OWNER_MASK, target >> tiles.OWNER_BITS
     city = terrain == tiles.CITY

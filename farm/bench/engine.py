@@ -6,6 +6,9 @@ frame of each seat (spec.observation) is copied out to a buffer. The first figur
 batch and policy one at a time. Each figure is the median over slices of its time: what else the
 machine does shows up as a few slow slices.
 
+`reset_share` is the part of whole games, played to their ends without copying frames, that setting
+them up takes: of the first figure's games, and of official maps by seats and policy.
+
 Run from a checkout, the speed of the plain-Python oracle in `tests/engine` stands beside it, as a
 measure of the machine.
 """
@@ -20,13 +23,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from farm.config.board import read_map
 from farm.config.check import check
 from farm.config.load import compose
-from farm.engine.batch import Batch
-from farm.engine.reset import settings
+from farm.engine.batch import Batch, reset_games
+from farm.engine.settings import HEIGHT, WIDTH, Settings, named_settings
 from farm.policies.registry import POLICY_NAMES, policy_info
-from farm.policies.rollout import play
+from farm.policies.rollout import play, play_out
+from farm.spec.boards import Board
 from farm.spec.limits import TICKS_PER_TURN
 from farm.spec.observation import frame_bytes
 
@@ -34,6 +40,7 @@ DEFAULT_MATCH = ("match.seats=[random,random]", "worker.games=64")
 BOARDS = ((10, 10), (20, 20), (40, 40))
 SEATS = (2, 4, 8)
 BATCHES = (1, 16, 64, 256, 1024)
+OFFICIAL_SEATS = (2, 4, 8, 12)
 MAIN_SHARE = 0.4
 """Share of the time for the first figure; the rest is divided among the table."""
 
@@ -45,6 +52,9 @@ ORACLE_DEADLINE_S = 60.0
 
 _TICKS = 32
 _SLICES = 9
+_WHOLE_GAMES = 16
+"""Games that a share of resets is measured on at a time."""
+_ROUNDS = 5
 _CITIES_A_CELL = 10 / 400
 
 
@@ -55,6 +65,9 @@ class Case(NamedTuple):
     width: int
     policies: tuple[str, ...]
     games: int
+    map: str = "uniform"
+    given: Board | None = None
+    teams: tuple[int, ...] | None = None
     mountains: float = 0.2
     cities: int | None = None
     max_turns: int = 500
@@ -66,13 +79,16 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
 
     Returns:
         `env_steps_per_s`, `observations_per_s` (a frame of one seat each), `oracle_steps_per_s`
-        (None outside a checkout), and figures of the table named by what they vary.
+        (None outside a checkout), figures of the table named by what they vary, and `reset_share`
+        by name, that of the first figure under `main`.
     """
     main = configured(overrides)
     table = _table(main)
     figures: dict[str, object] = {}
     rate = measure(main, seconds * MAIN_SHARE)
-    figures["board"] = f"{main.height}x{main.width}"
+    new_game = new_game_of(main)
+    figures["map"] = main.map
+    figures["board"] = f"{new_game.numbers[HEIGHT]}x{new_game.numbers[WIDTH]}"
     figures["seats"] = list(main.policies)
     figures["games"] = main.games
     figures["env_steps_per_s"] = round(rate)
@@ -81,15 +97,20 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     for name, case in table.items():
         figures[name] = round(measure(case, seconds * (1 - MAIN_SHARE) / len(table)))
         print(f"{name:<28} {figures[name]:>12,} steps/s", file=sys.stderr)
+    shares = {name: round(reset_share(case), 4) for name, case in _reset_cases(main).items()}
+    for name, share in shares.items():
+        print(f"reset share {name:<16} {share:>12.2%}", file=sys.stderr)
+    figures["reset_share"] = shares
     return figures
 
 
 def measure(case: Case, seconds: float, *, seed: int = 1) -> float:
     """Environment steps a second: the median over slices of `seconds`."""
-    n_cells, n_seats = case.height * case.width, len(case.policies)
-    batch = new_games(case, seed=seed)
-    games, new_game = batch.games, batch.settings
-    codes = np.array([policy_info(name).code for name in case.policies], np.int32)
+    n_seats = len(case.policies)
+    new_game = new_game_of(case)
+    n_cells = int(new_game.numbers[HEIGHT]) * int(new_game.numbers[WIDTH])
+    codes = codes_of(case)
+    games = Batch(case.games, new_game, seed=seed).games
     next_game = np.full(1, case.games, np.uint64)
     actions = np.zeros(n_seats, np.int32)
     shape = (_TICKS if case.copy_frames else 0, n_seats, frame_bytes(n_cells, n_seats))
@@ -114,20 +135,6 @@ def measure(case: Case, seconds: float, *, seed: int = 1) -> float:
     return statistics.median(rates)
 
 
-def new_games(case: Case, *, seed: int) -> Batch:
-    """The games of a case, set up."""
-    n_cells = case.height * case.width
-    new_game = settings(
-        case.height,
-        case.width,
-        len(case.policies),
-        mountains=case.mountains,
-        cities=round(n_cells * _CITIES_A_CELL) if case.cities is None else case.cities,
-        max_ticks=TICKS_PER_TURN * case.max_turns,
-    )
-    return Batch(case.games, new_game, seed=seed)
-
-
 def oracle_steps_per_s() -> int | None:
     """Steps a second of the rules in plain Python, on a 20x20 duel; None outside a checkout."""
     if not ORACLE.exists():
@@ -138,6 +145,26 @@ def oracle_steps_per_s() -> int | None:
     rate = int(json.loads(done.stdout)["oracle_steps_per_s"])
     print(f"{'oracle, in plain Python':<28} {rate:>12,} steps/s", file=sys.stderr)
     return rate
+
+
+def reset_share(case: Case, *, seed: int = 1) -> float:
+    """Time to set games up, by the time to set them up and play them: medians over rounds."""
+    new_game, codes = new_game_of(case), codes_of(case)
+    batch = Batch(_WHOLE_GAMES, new_game, seed=seed)
+    actions = np.zeros(len(codes), np.int32)
+    numbers = np.arange(_WHOLE_GAMES, dtype=np.uint64)
+    play_out(batch.games, codes, actions)
+    setting_up, playing = [], []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        numbers += np.uint64(_WHOLE_GAMES)
+        reset_games(batch.games, batch.seed, numbers, new_game)
+        ready = time.perf_counter()
+        play_out(batch.games, codes, actions)
+        setting_up.append(ready - began)
+        playing.append(time.perf_counter() - ready)
+    reset_s, play_s = statistics.median(setting_up), statistics.median(playing)
+    return reset_s / (reset_s + play_s)
 
 
 def configured(overrides: Sequence[str]) -> Case:
@@ -154,10 +181,44 @@ def configured(overrides: Sequence[str]) -> Case:
         width,
         config.match.seats,
         config.worker.games,
-        config.match.mountains,
-        config.match.cities,
-        config.match.max_turns,
+        map=config.match.map,
+        given=read_map(config.match) if config.match.map == "fixed" else None,
+        teams=config.match.teams,
+        mountains=config.match.mountains,
+        cities=config.match.cities,
+        max_turns=config.match.max_turns,
     )
+
+
+def new_game_of(case: Case) -> Settings:
+    """Settings of its games; official maps are padded."""
+    n_cells = case.height * case.width
+    return named_settings(
+        case.map,
+        len(case.policies),
+        size=(case.height, case.width),
+        mountains=case.mountains,
+        cities=round(n_cells * _CITIES_A_CELL) if case.cities is None else case.cities,
+        pad=True,
+        board=case.given,
+        max_ticks=TICKS_PER_TURN * case.max_turns,
+        teams=case.teams,
+    )
+
+
+def codes_of(case: Case) -> NDArray[np.int32]:
+    """int32[n_seats], policy codes of its seats."""
+    return np.array([policy_info(name).code for name in case.policies], np.int32)
+
+
+def _reset_cases(main: Case) -> dict[str, Case]:
+    """Whose share of resets is measured."""
+    cases = {"main": main}
+    for n_seats in OFFICIAL_SEATS:
+        for name in POLICY_NAMES:
+            official = Case(20, 20, (name,) * n_seats, main.games, map="official")
+            cases[f"official_{n_seats}_{name}"] = official
+    return cases
 
 
 def _table(main: Case) -> dict[str, Case]:
@@ -165,10 +226,15 @@ def _table(main: Case) -> dict[str, Case]:
     cases = {"no_frames_copied": main._replace(copy_frames=False)}
     for name in POLICY_NAMES:
         cases[f"policy_{name}"] = main._replace(policies=(name,) * len(main.policies))
+    for games in BATCHES:
+        cases[f"games_{games}"] = main._replace(games=games)
+    # From here on sizes and seats differ from the first figure's: boards are uniform.
+    main = main._replace(map="uniform", given=None, teams=None)
+    for n_seats in SEATS:
+        policies = (main.policies[0],) * n_seats
+        cases[f"official_{n_seats}"] = main._replace(map="official", policies=policies)
     for height, width in BOARDS:
         cases[f"board_{height}x{width}"] = main._replace(height=height, width=width, cities=None)
     for n_seats in SEATS:
         cases[f"seats_{n_seats}"] = main._replace(policies=(main.policies[0],) * n_seats)
-    for games in BATCHES:
-        cases[f"games_{games}"] = main._replace(games=games)
     return cases

@@ -9,9 +9,11 @@ Overrides set `match` (its first seat becomes the agent, the others keep their p
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from farm.config.board import read_map
 from farm.config.check import check
 from farm.config.load import compose
 from farm.envs.match import AGENT, Match
@@ -35,25 +37,23 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     check(config, policies=POLICY_NAMES)
     against = Match(
         seats=(AGENT, *config.match.seats[1:]),
+        map=config.match.map,
         board=config.match.size,
+        given=read_map(config.match) if config.match.map == "fixed" else None,
         max_turns=config.match.max_turns,
         mountains=config.match.mountains,
         cities=config.match.cities,
+        teams=config.match.teams,
     )
     n_games, share_s = config.worker.games, seconds / 3
     copied, _ = measure(AgentsVectorEnv(n_games, against), share_s)
     in_place, sampled = measure(AgentsVectorEnv(n_games, against, copy=False), share_s)
     n_seats = len(against.seats)
-    everyone = Match(
-        seats=(AGENT,) * n_seats,
-        board=against.board,
-        max_turns=against.max_turns,
-        mountains=against.mountains,
-        cities=against.cities,
-    )
+    everyone = replace(against, seats=(AGENT,) * n_seats)
     self_play, _ = measure(AgentsVectorEnv(n_games * n_seats, everyone, copy=False), share_s)
     return {
-        "board": config.match.board,
+        "map": against.map,
+        "board": "x".join(map(str, against.size)),
         "seats": list(against.seats),
         "games": n_games,
         "in_place_steps_per_s": round(in_place),

@@ -8,6 +8,7 @@ same run is a farm of one worker.
 
 import asyncio
 import contextlib
+import gc
 import os
 import subprocess
 import time
@@ -17,7 +18,7 @@ import msgspec
 
 from farm.config.schema import FarmConfig
 from farm.errors import UsageError
-from farm.metrics.main import Endpoint
+from farm.metrics.main import Endpoint, spare_what_is_loaded
 from farm.metrics.request import Request
 from farm.metrics.segments import Segments
 from farm.metrics.server import Server, listen
@@ -191,6 +192,7 @@ async def _scrapes(
     endpoint.outcomes = server.outcomes
     sockets, address = listen("127.0.0.1:0", key="address")
     await server.start(sockets)
+    spare_what_is_loaded()
     host, _, port = address.rpartition(":")
     took_s: list[float] = []
     page = b""
@@ -199,6 +201,7 @@ async def _scrapes(
         page = await (_ask(host, int(port)) if over_http else _make(endpoint))
         took_s.append(time.perf_counter() - began_s)
     server.close()
+    gc.unfreeze()
     return sorted(took_s[1:] or took_s), page
 
 

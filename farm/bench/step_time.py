@@ -22,14 +22,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.bench.engine import Case, configured, new_games
+from farm.bench.engine import Case, codes_of, configured, new_game_of
 from farm.engine.batch import Batch, reset_games
-from farm.engine.reset import Settings, reset_game
+from farm.engine.reset import reset_game
+from farm.engine.settings import HEIGHT, WIDTH, Settings
 from farm.engine.state import OUTCOME, PLAYING, Games, view
 from farm.engine.step import step_game
 from farm.jit import kernel
 from farm.policies.dispatch import choose
-from farm.policies.registry import policy_info
 from farm.policies.rollout import play
 from farm.shm.memcpy import copy_bytes
 from farm.spec.observation import frame_bytes
@@ -85,7 +85,7 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     for name, part_ns in parts.items():
         print(f"{name:<10} {part_ns:8.1f} ns  {part_ns / whole_ns:6.1%}", file=sys.stderr)
     return {
-        "board": f"{case.height}x{case.width}",
+        "board": "{}x{}".format(*runs.size),
         "seats": list(case.policies),
         "step_ns": round(whole_ns, 1),
         **{f"{name}_ns": round(part_ns, 1) for name, part_ns in parts.items()},
@@ -99,6 +99,7 @@ class _Runs:
     """The runs over the games of one case.
 
     Attributes:
+        size: height and width of the largest board.
         copied_bytes: bytes of the frames that are copied a step.
 
     Args:
@@ -107,10 +108,13 @@ class _Runs:
 
     def __init__(self, case: Case) -> None:
         n_seats = len(case.policies)
-        size = frame_bytes(case.height * case.width, n_seats)
+        new_game = new_game_of(case)
+        self.size = (int(new_game.numbers[HEIGHT]), int(new_game.numbers[WIDTH]))
+        size = frame_bytes(self.size[0] * self.size[1], n_seats)
         self.copied_bytes = n_seats * size
-        self._case = case
-        self._codes = np.array([policy_info(name).code for name in case.policies], np.int32)
+        self._games = case.games
+        self._new_game = new_game
+        self._codes = codes_of(case)
         self._actions = np.zeros(n_seats, np.int32)
         self._frames = np.zeros((_TICKS, n_seats, size), np.uint8)
         self._recorded = np.zeros((_BLOCKS, case.games, _TICKS, n_seats), np.int32)
@@ -142,11 +146,11 @@ class _Runs:
 
     def reset_ns(self) -> float:
         """Nanoseconds to set up a game."""
-        batch = new_games(self._case, seed=int(_SEED))
-        numbers = np.arange(self._case.games, dtype=np.uint64)
+        batch = Batch(self._games, self._new_game, seed=int(_SEED))
+        numbers = np.arange(self._games, dtype=np.uint64)
         began = time.perf_counter()
         reset_games(batch.games, _SEED, numbers, batch.settings)
-        return (time.perf_counter() - began) * _NS_PER_S / self._case.games
+        return (time.perf_counter() - began) * _NS_PER_S / self._games
 
     def _play(self, frames: NDArray[np.uint8]) -> "_Block":
         def play_block(_block: int, batch: Batch, next_game: NDArray[np.uint64]) -> None:
@@ -156,14 +160,14 @@ class _Runs:
         return play_block
 
     def _time(self, play_block: "_Block") -> _Run:
-        batch = new_games(self._case, seed=int(_SEED))
-        next_game = np.full(1, self._case.games, np.uint64)
-        n_steps = self._case.games * _TICKS * _BLOCKS
+        batch = Batch(self._games, self._new_game, seed=int(_SEED))
+        next_game = np.full(1, self._games, np.uint64)
+        n_steps = self._games * _TICKS * _BLOCKS
         began = time.perf_counter()
         for block in range(_BLOCKS):
             play_block(block, batch, next_game)
         took_s = time.perf_counter() - began
-        return _Run(took_s * _NS_PER_S / n_steps, (int(next_game[0]) - self._case.games) / n_steps)
+        return _Run(took_s * _NS_PER_S / n_steps, (int(next_game[0]) - self._games) / n_steps)
 
 
 _Block = Callable[[int, Batch, NDArray[np.uint64]], None]

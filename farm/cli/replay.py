@@ -131,7 +131,7 @@ def _line(game: Game, verdict: Verdict, *, with_path: bool) -> str:
     replay = game.replay
     parts = (
         f"{replay.game_id:<12}",
-        f"{replay.map.height}x{replay.map.width}",
+        f"{verdict.height}x{verdict.width}",
         f"{replay.map.n_seats:>2} seats",
         f"{verdict.n_ticks:>6,} ticks",
         winner_text(verdict.winners, replay.players, is_over=verdict.is_over),

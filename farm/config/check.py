@@ -4,8 +4,10 @@ Rules, in the order in which they are checked:
 
     match.board               both sides from 4 to 64 cells
     match.seats               2 to 16, each a policy that exists
-    match.board               at least `CELLS_PER_SEAT` cells a seat
-    match.cities              cities, mountains and generals leave half of the cells open
+    match.teams               a number for each seat, and two different ones
+    match.map_file            with match.map=fixed a board with a general for each seat, else null
+    match.board               at least `CELLS_PER_SEAT` cells a seat (uniform and toy maps)
+    match.cities              cities, mountains and generals leave half of the cells open (uniform)
     ring.submitted_bytes      0, or a power of two of at least `MIN_RING_BYTES`
     ring.bytes                a power of two; holds two chunks (a largest trajectory of every seat)
     serve.min_batch_bytes     not above serve.max_batch_bytes
@@ -20,6 +22,7 @@ Rules, in the order in which they are checked:
 
 from collections.abc import Collection, Iterator
 
+from farm.config.board import largest_board, read_map
 from farm.config.fields import closest
 from farm.config.memory import (
     RINGS_PER_CHUNK,
@@ -28,7 +31,7 @@ from farm.config.memory import (
     ring_bound_bytes,
 )
 from farm.config.patterns import MAX_PORT
-from farm.config.schema import FarmConfig
+from farm.config.schema import FarmConfig, MatchConfig
 from farm.errors import ConfigError
 from farm.spec.limits import MAX_SEATS, MAX_SIDE, MIN_SEATS, MIN_SIDE
 
@@ -63,9 +66,13 @@ def problems(config: FarmConfig, *, policies: Collection[str]) -> Iterator[Confi
     """Every broken rule, in the order above; later ones assume that earlier ones hold."""
     yield from _board(config)
     yield from _seats(config, policies)
+    yield from _teams(config.match)
+    wrong_maps = list(_map_file(config.match))
+    yield from wrong_maps
     yield from _room(config)
-    yield from _ring(config)
-    yield from _serve(config)
+    if not wrong_maps:
+        yield from _ring(config)
+        yield from _serve(config)
     yield from _metrics(config)
     yield from _supervisor(config)
 
@@ -96,8 +103,44 @@ def _seats(config: FarmConfig, policies: Collection[str]) -> Iterator[ConfigErro
             )
 
 
+def _teams(match: MatchConfig) -> Iterator[ConfigError]:
+    if match.teams is None:
+        return
+    if len(match.teams) != match.n_seats:
+        yield ConfigError(
+            "match.teams",
+            f"{len(match.teams)} numbers for {match.n_seats} seats; give each seat its team's",
+        )
+    elif match.n_sides == 1:
+        yield ConfigError("match.teams", "all seats are in one team; a game has at least two sides")
+
+
+def _map_file(match: MatchConfig) -> Iterator[ConfigError]:
+    if match.map != "fixed":
+        if match.map_file is not None:
+            yield ConfigError(
+                "match.map_file",
+                f"{match.map_file} would not be played on with match.map={match.map}; "
+                "set match.map to fixed, or match.map_file to null",
+            )
+        return
+    try:
+        n_generals = len(read_map(match).generals)
+    except ConfigError as error:
+        yield error
+        return
+    if n_generals != match.n_seats:
+        yield ConfigError(
+            "match.map_file",
+            f"{match.map_file} has generals for {n_generals} seats, and match.seats names "
+            f"{match.n_seats}",
+        )
+
+
 def _room(config: FarmConfig) -> Iterator[ConfigError]:
     match = config.match
+    if match.map not in {"uniform", "toy"}:
+        return
     wanted = CELLS_PER_SEAT * match.n_seats
     if match.n_cells < wanted:
         yield ConfigError(
@@ -105,6 +148,8 @@ def _room(config: FarmConfig) -> Iterator[ConfigError]:
             f"{match.board} has {match.n_cells} cells, too small for {match.n_seats} seats: "
             f"{CELLS_PER_SEAT} a seat make {wanted}",
         )
+    if match.map == "toy":
+        return
     n_mountains = round(match.mountains * match.n_cells)
     n_open = match.n_cells - n_mountains - match.n_seats - match.cities
     if 2 * n_open < match.n_cells:
@@ -137,8 +182,8 @@ def _ring(config: FarmConfig) -> Iterator[ConfigError]:
         yield ConfigError(
             "ring.bytes",
             f"{capacity:,} bytes are too few: {RINGS_PER_CHUNK} batches of {config.match.n_seats} "
-            f"trajectories of up to {record_bound_bytes(config):,} bytes (match.board="
-            f"{config.match.board}, worker.steps={config.worker.steps}) need {wanted:,}; "
+            f"trajectories of up to {record_bound_bytes(config):,} bytes "
+            f"({_board_text(config.match)}, worker.steps={config.worker.steps}) need {wanted:,}; "
             f"set ring.bytes to {next_power_of_two(wanted)} or more",
         )
 
@@ -155,7 +200,7 @@ def _serve(config: FarmConfig) -> Iterator[ConfigError]:
         yield ConfigError(
             "serve.max_batch_bytes",
             f"{serve.max_batch_bytes:,} does not hold one trajectory of up to {largest:,} bytes "
-            f"(match.board={config.match.board}, {config.match.n_seats} seats, "
+            f"({_board_text(config.match)}, {config.match.n_seats} seats, "
             f"worker.steps={config.worker.steps}); set it to {next_power_of_two(largest)} or more",
         )
     if serve.credit_bytes < serve.max_batch_bytes:
@@ -188,6 +233,14 @@ def _metrics(config: FarmConfig) -> Iterator[ConfigError]:
 
 def _port(address: str) -> int:
     return int(address.rpartition(":")[2])
+
+
+def _board_text(match: MatchConfig) -> str:
+    """What makes the board as large as it is."""
+    if match.map in {"uniform", "toy"}:
+        return f"match.board={match.board}"
+    height, width = largest_board(match)
+    return f"match.map={match.map} of up to {height}x{width}"
 
 
 def _supervisor(config: FarmConfig) -> Iterator[ConfigError]:

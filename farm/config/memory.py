@@ -1,5 +1,6 @@
 """How many bytes a config comes to: the largest trajectory, a chunk, all shared memory."""
 
+from farm.config.board import largest_cells
 from farm.config.schema import FarmConfig
 from farm.spec.trajectory import RECORD_HEADER, compressed_bound, payload_bytes
 
@@ -22,7 +23,7 @@ RING_OVERHEAD_BYTES = 1 << 13
 def record_bound_bytes(config: FarmConfig) -> int:
     """The most that one trajectory can take in a ring: one that does not compress at all."""
     match = config.match
-    payload = payload_bytes(match.n_cells, match.n_seats, config.worker.steps)
+    payload = payload_bytes(largest_cells(match), match.n_seats, config.worker.steps)
     return RECORD_HEADER.itemsize + compressed_bound(payload) + RECORD_SLACK_BYTES
 
 

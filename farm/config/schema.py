@@ -27,26 +27,38 @@ def reload(when: Reload) -> Meta:
 class MatchConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The games that rollout workers play."""
 
+    map: Annotated[Literal["uniform", "official", "toy", "fixed"], reload("live")] = "uniform"
+    """Boards of one size with densities as set, as official games draw them, for tests, or given:
+    see `match.board`, `match.pad`, `match.map_file`."""
+    map_file: Annotated[str | None, reload("live")] = None
+    """The board of map=fixed: a line a row, cells apart by spaces: `.` land, M mountain, S swamp,
+    D desert, C45 city of army 45, N7 (or S7, D7) neutral army of 7, G0 general of seat 0; a `#`
+    begins a comment. The path is taken from where the farm is started."""
+    pad: Annotated[bool, reload("live")] = True
+    """Official maps on the largest board that so many seats and teams can get, mountains around
+    them, so that all trajectories have one shape; false leaves every game its own size."""
+    teams: Annotated[tuple[Annotated[int, Meta(ge=0, le=127)], ...] | None, reload("live")] = None
+    """For each seat a number, equal for teammates; null lets everybody play alone."""
     board: Annotated[str, Meta(pattern=r"^\d{1,2}x\d{1,2}$"), reload("live")] = "20x20"
-    """Height x width in cells, 4x4 to 64x64."""
+    """Height x width in cells, 4x4 to 64x64, of uniform and toy maps."""
     seats: Annotated[tuple[str, ...], reload("live")] = ("expander", "random")
     """A policy for each seat: 2 to 16 of them."""
     max_turns: Annotated[Positive, Meta(le=25_000), reload("live")] = 500
     """Turns (two ticks each) after which a game is truncated."""
     mountains: Annotated[float, Meta(ge=0.0, le=0.35), reload("live")] = 0.2
-    """Share of the cells that are mountains."""
+    """Share of the cells of uniform maps that are mountains."""
     cities: Annotated[int, Meta(ge=0, le=512), reload("live")] = 10
-    """Neutral cities on the board, each with an army of 40 to 50."""
+    """Neutral cities on uniform maps, each with an army of 40 to 50."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the board in cells."""
+        """Height and width of uniform and toy maps in cells; of any map: board.largest_board."""
         height, _, width = self.board.partition("x")
         return int(height), int(width)
 
     @property
     def n_cells(self) -> int:
-        """Cells of the board."""
+        """Cells of uniform and toy maps."""
         height, width = self.size
         return height * width
 
@@ -54,6 +66,11 @@ class MatchConfig(Struct, frozen=True, forbid_unknown_fields=True):
     def n_seats(self) -> int:
         """Players of a game."""
         return len(self.seats)
+
+    @property
+    def n_sides(self) -> int:
+        """Teams of a game, or players without any."""
+        return self.n_seats if self.teams is None else len(set(self.teams))
 
 
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):

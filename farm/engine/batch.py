@@ -3,7 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.engine.reset import HEIGHT, SEATS, WIDTH, Settings, reset_game, settings
+from farm.engine.reset import reset_game
+from farm.engine.settings import (
+    HEIGHT,
+    MAP,
+    OFFICIAL,
+    PAD,
+    SEATS,
+    WIDTH,
+    Settings,
+    settings,
+)
 from farm.engine.state import OUTCOME, PLAYING, TICK, WINNER, Games, allocate, view
 from farm.engine.step import step_game
 from farm.jit import kernel
@@ -49,14 +59,19 @@ class Batch:
 
     Args:
         n_games: games in the batch.
-        game_settings: of every game.
+        game_settings: of every game; official maps are padded.
         seed: seed of every game.
         first_game: number of the first game; the others count on from it.
+
+    Raises:
+        ValueError: the games would have sizes of their own.
     """
 
     def __init__(
         self, n_games: int, game_settings: Settings, *, seed: int = 0, first_game: int = 0
     ) -> None:
+        if game_settings.numbers[MAP] == OFFICIAL and not game_settings.numbers[PAD]:
+            raise ValueError("official maps without padding have no common size: pad them")
         self.settings = game_settings
         self.height = int(game_settings.numbers[HEIGHT])
         self.width = int(game_settings.numbers[WIDTH])

@@ -1,17 +1,30 @@
-"""Setting up a game: settings, seating, the map, and everything that follows from it (farm.jit)."""
-
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+"""Setting up a game: seating, the map, and everything that follows from it (farm.jit)."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farm.engine.bits import ONE, ZERO, bit_of, int64
 from farm.engine.cells import fog_tile, take_cell, write_scores
+from farm.engine.maps.fixed import lay_fixed
+from farm.engine.maps.official import lay_official
+from farm.engine.maps.toy import lay_toy
 from farm.engine.maps.uniform import scatter
 from farm.engine.order import neighbour
 from farm.engine.rng import stream_key
-from farm.engine.rules import START_ARMY, official
+from farm.engine.rules import START_ARMY
+from farm.engine.settings import (
+    CITIES,
+    FIXED,
+    HEIGHT,
+    MAP,
+    MOUNTAINS,
+    OFFICIAL,
+    SEATS,
+    TICKS,
+    TOY,
+    WIDTH,
+    Settings,
+)
 from farm.engine.state import (
     LAST_MOVE,
     MAX_TICKS,
@@ -28,74 +41,7 @@ from farm.engine.state import (
 from farm.jit import inline, kernel
 from farm.spec import tiles
 from farm.spec.actions import N_DIRECTIONS
-from farm.spec.limits import MAX_CELLS, MAX_SEATS, MAX_SIDE, MIN_SEATS, MIN_SIDE
-
-# Indices of `Settings.numbers`.
-HEIGHT: Final = 0
-WIDTH: Final = 1
-SEATS: Final = 2
-MOUNTAINS: Final = 3
-"""Cells that are mountains, in thousandths."""
-CITIES: Final = 4
-TICKS: Final = 5
-"""Ticks after which the game is truncated; 0 for never."""
-N_NUMBERS: Final = 6
-
-
-class Settings(NamedTuple):
-    """What a game is set up from."""
-
-    numbers: NDArray[np.int32]
-    """int32[N_NUMBERS], by the indices above."""
-    teams: NDArray[np.int8]
-    """int8[seats]: equal numbers are teammates."""
-    rules: NDArray[np.int32]
-    """int32[N_RULES] (rules.py)."""
-
-
-def settings(
-    height: int,
-    width: int,
-    n_seats: int,
-    *,
-    mountains: float = 0.2,
-    cities: int = 10,
-    max_ticks: int = 0,
-    teams: Sequence[int] | None = None,
-    rules: NDArray[np.int32] | None = None,
-) -> Settings:
-    """Settings of a game on a generated map.
-
-    Args:
-        height: rows, 4 to 64.
-        width: columns, 4 to 64.
-        n_seats: 2 to 16.
-        mountains: share of the cells; fewer where the board is too full.
-        cities: neutral cities; fewer where the board is too full.
-        max_ticks: ticks after which the game is truncated; 0 for never.
-        teams: for each seat a number, equal for teammates; everybody alone by default.
-        rules: int32[N_RULES]; the official ones by default.
-
-    Raises:
-        ValueError: a number is out of its bounds, or `teams` has another length than there are
-            seats, or puts all of them on one side.
-    """
-    if not (MIN_SIDE <= height <= MAX_SIDE and MIN_SIDE <= width <= MAX_SIDE):
-        raise ValueError(f"board {height}x{width}: sides are {MIN_SIDE} to {MAX_SIDE} cells")
-    if not MIN_SEATS <= n_seats <= MAX_SEATS:
-        raise ValueError(f"{n_seats} seats: a game has {MIN_SEATS} to {MAX_SEATS}")
-    if teams is not None and len(teams) != n_seats:
-        raise ValueError(f"{len(teams)} teams for {n_seats} seats")
-    if teams is not None and len(set(teams)) == 1:
-        raise ValueError("all seats are in one team: a game has at least two sides")
-    if not (0 <= mountains <= 1 and 0 <= cities <= MAX_CELLS and max_ticks >= 0):
-        raise ValueError(f"mountains {mountains}, cities {cities}, max_ticks {max_ticks}")
-    numbers = (height, width, n_seats, round(mountains * 1000), cities, max_ticks)
-    return Settings(
-        np.array(numbers, np.int32),
-        np.array(range(n_seats) if teams is None else teams, np.int8),
-        official() if rules is None else rules.astype(np.int32),
-    )
+from farm.spec.limits import MAX_SEATS
 
 
 @kernel
@@ -114,19 +60,27 @@ def reset_game(
     Writes:
         games: row `g`.
     """
-    prepare_game(games, g, seed, game_number, settings)
-    game = view(games, g)
-    scatter(game, settings.numbers[MOUNTAINS], settings.numbers[CITIES])
-    open_game(game)
+    _prepare_game(games, g, seed, game_number, settings)
+    kind = settings.numbers[MAP]
+    if kind == OFFICIAL:
+        lay_official(games, g, settings.numbers)
+    elif kind == FIXED:
+        lay_fixed(view(games, g), settings)
+    elif kind == TOY:
+        lay_toy(view(games, g))
+    else:
+        scatter(view(games, g), settings.numbers[MOUNTAINS], settings.numbers[CITIES])
+    # The size may have been drawn.
+    _open_game(view(games, g))
 
 
-@kernel
-def prepare_game(
+@inline
+def _prepare_game(
     games: Games, g: int, seed: np.uint64, game_number: np.uint64, settings: Settings
 ) -> None:
     """Write a game's numbers, seating and random streams, and clear its board.
 
-    A map is then to be written into terrain, army and general (maps/), and `open_game` called.
+    A map is then to be written into terrain, army and general (maps/), and `_open_game` called.
 
     Writes:
         games: row `g`.
@@ -208,18 +162,8 @@ def _seat(game: Game, teams: NDArray[np.int8]) -> None:
                     rank += 1
 
 
-@kernel
-def open_game_row(games: Games, g: int) -> None:
-    """`open_game` for Python: game `g` of the batch.
-
-    Writes:
-        games: row `g`.
-    """
-    open_game(view(games, g))
-
-
-@kernel
-def open_game(game: Game) -> None:
+@inline
+def _open_game(game: Game) -> None:
     """Derive everything from a map: terrain and army of neutral cells, and the generals' cells.
 
     A player without a general (NEVER) is dead from the start. Every cell counts as changed for the

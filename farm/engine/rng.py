@@ -13,7 +13,14 @@ from farm.jit import inline
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
-_S27, _S30, _S31, _S32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
+_S11, _S27, _S30, _S31, _S32 = (
+    np.uint64(11),
+    np.uint64(27),
+    np.uint64(30),
+    np.uint64(31),
+    np.uint64(32),
+)
+_ULP = 2.0**-53
 _LOW_32 = np.uint64(0xFFFF_FFFF)
 
 
@@ -42,6 +49,16 @@ def draw(state: NDArray[np.uint64], i: int) -> np.uint64:
     """
     state[i] += _GOLDEN
     return mix(state[i])
+
+
+@inline
+def unit(state: NDArray[np.uint64], i: int) -> float:
+    """A number from 0 to below 1 from stream `i`, a multiple of 2**-53.
+
+    Writes:
+        state: uint64[n_streams].
+    """
+    return float(int64(draw(state, i) >> _S11)) * _ULP
 
 
 @inline

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from farm.engine.bits import int64, n_words
 from farm.engine.rules import N_RULES
 from farm.jit import inline
-from farm.spec.limits import MAX_SEATS
+from farm.spec.limits import MAX_SEATS, MAX_SIDE
 from farm.spec.observation import frame_bytes
 
 NEUTRAL_OWNER: Final = -1
@@ -40,7 +40,9 @@ FALLEN: Final = 6
 N_SIDES: Final = 7
 SECRETS: Final = 8
 """Bits set in `secret`."""
-N_STATUS: Final = 9
+MAPS_DRAWN: Final = 9
+"""Official maps drawn for the game, the last of which it is played on."""
+N_STATUS: Final = 10
 
 PLAYING: Final = 0
 TERMINATED: Final = 1
@@ -57,6 +59,7 @@ NEVER: Final = -1
 
 SCRATCH_ROWS: Final = 8
 SCRATCH_BITMAPS: Final = 6
+SCRATCH_ROW_SETS: Final = 5
 
 
 class Games(NamedTuple):
@@ -142,10 +145,15 @@ class Games(NamedTuple):
     """int64[SCRATCH_ROWS, MAX_SEATS]: the moves of the tick in the making; of no game."""
     scratch_maps: NDArray[np.uint64]
     """uint64[SCRATCH_BITMAPS, W]: bitmaps in the making; of no game."""
+    scratch_rows: NDArray[np.uint64]
+    """uint64[SCRATCH_ROW_SETS, MAX_SIDE]: a map in the making (maps/rows.py); of no game."""
 
 
 class Game(NamedTuple):
-    """One game: its numbers by value, and its rows of the arrays of `Games`, by the same names."""
+    """One game: its numbers by value, and its rows of the arrays of `Games`, by the same names.
+
+    What only the making of maps needs is left out.
+    """
 
     height: int
     width: int
@@ -248,6 +256,7 @@ def allocate(n_games: int, n_cells: int, n_seats: int) -> Games:
         frames32=frames.view(np.uint32),
         scratch=np.zeros((SCRATCH_ROWS, MAX_SEATS), np.int64),
         scratch_maps=np.zeros((SCRATCH_BITMAPS, words), np.uint64),
+        scratch_rows=np.zeros((SCRATCH_ROW_SETS, MAX_SIDE), np.uint64),
     )
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from farm.engine.bits import ONE, ZERO, bit_of, int64, lowest
 from farm.engine.order import neighbour
-from farm.engine.reset import Settings, reset_game
+from farm.engine.reset import reset_game
+from farm.engine.settings import Settings
 from farm.engine.state import (
     OUTCOME,
     PLAYING,
@@ -132,6 +133,7 @@ def step_agents(
             _keep_final(game, g, seating, results)
             numbers[g] += np.uint64(numbers.size)
             reset_game(games, g, seed, numbers[g], settings)
+            game = view(games, g)
         for agent in range(seating.agents.size):
             _write_mask(game, int64(seating.agents[agent]), results.mask[g, agent])
     return n_ended

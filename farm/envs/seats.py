@@ -45,7 +45,7 @@ class SeatBatch:
         self._first_numbers = np.arange(n_games, dtype=np.uint64)
         self._numbers = self._first_numbers.copy()
         self._seed = np.uint64(0)
-        self.frame = frame_dtype(*match.board, n_seats)
+        self.frame = frame_dtype(*match.size, n_seats)
         per_agent = (n_games, n_agents)
         masks = (*per_agent, n_actions(match.n_cells))
         self.results = Results(

@@ -33,8 +33,8 @@ def observation_space(match: Match) -> spaces.Space[Observation]:
     n_seats = (len(match.seats),)
     space = spaces.Dict(
         {
-            "tile": spaces.Box(0, 255, match.board, np.uint8),
-            "army": spaces.Box(0, MAX_ARMY_SEEN, match.board, np.uint16),
+            "tile": spaces.Box(0, 255, match.size, np.uint8),
+            "army": spaces.Box(0, MAX_ARMY_SEEN, match.size, np.uint16),
             "total_army": spaces.Box(0, np.iinfo(np.uint32).max, n_seats, np.uint32),
             "total_land": spaces.Box(0, match.n_cells, n_seats, np.uint16),
             "alive": spaces.Box(0, 1, n_seats, np.uint8),

@@ -9,6 +9,7 @@ through the one that every child is given.
 """
 
 import asyncio
+import gc
 import time
 from http import HTTPStatus
 
@@ -99,6 +100,12 @@ class Endpoint:
         return Response(HTTPStatus.OK, body, OPENMETRICS_TYPE if openmetrics else TEXT_TYPE)
 
 
+def spare_what_is_loaded() -> None:
+    """Keep modules out of garbage collections: one of all takes 15 ms, in the middle of a page."""
+    gc.collect()
+    gc.freeze()
+
+
 def _health(health: Health) -> Response:
     status = HTTPStatus.OK if health.ok else HTTPStatus.SERVICE_UNAVAILABLE
     return Response(status, msgspec.json.encode(health) + b"\n", "application/json")
@@ -115,6 +122,7 @@ async def _serve(ctx: ChildContext, endpoint: Endpoint) -> None:
     if not ctx.stopping:
         ctx.slot.state = ChildState.READY
     ctx.log.info("metrics_serving", address=bound)
+    spare_what_is_loaded()
     try:
         await _duty(ctx, endpoint)
     finally:

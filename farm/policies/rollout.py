@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.engine.reset import Settings, reset_game
+from farm.engine.reset import reset_game
+from farm.engine.settings import Settings
 from farm.engine.state import OUTCOME, PLAYING, Games, game_frame_bytes, view
 from farm.engine.step import step_game
 from farm.jit import kernel
@@ -56,6 +57,8 @@ def play(
                 finished += 1
                 reset_game(games, g, seed, next_game[0], settings)
                 next_game[0] += np.uint64(1)
+                game = view(games, g)
+                size = game_frame_bytes(game)
     return finished
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Meta, Struct, structs
 from numpy.typing import NDArray
 
+from farm.spec.boards import max_board
 from farm.spec.limits import MAX_CELLS, MAX_SEATS, MAX_SIDE, MIN_SEATS, MIN_SIDE
 
 MAX_TICKS: Final = 100_000
@@ -137,9 +138,40 @@ class GeneratedMap(Struct, frozen=True, kw_only=True, tag="uniform", forbid_unkn
 
     def __post_init__(self) -> None:
         """Refuse numbers and teams that do not fit."""
-        if max(self.seed, self.game_number) >= 1 << 64:
-            raise ValueError(f"seed {self.seed}, game {self.game_number}: 64 bits each")
+        _check_numbers(self.seed, self.game_number)
         _check_teams(self.teams, self.n_seats)
+
+
+class OfficialMap(Struct, frozen=True, kw_only=True, tag="official", forbid_unknown_fields=True):
+    """A board of the engine's `official` strategy, by what it is drawn from."""
+
+    n_seats: Annotated[int, Meta(ge=MIN_SEATS, le=MAX_SEATS)]
+    seed: Uint64
+    game_number: Uint64
+    pad: bool
+    """Whether it lies in the upper left of the largest board, mountains around it."""
+    teams: Teams | None = None
+    """For each player a number, equal for teammates."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers and teams that do not fit."""
+        _check_numbers(self.seed, self.game_number)
+        _check_teams(self.teams, self.n_seats)
+
+    @property
+    def height(self) -> int:
+        """Rows of the largest board; without padding a game may have fewer."""
+        return self._largest[0]
+
+    @property
+    def width(self) -> int:
+        """Columns of the largest board; without padding a game may have fewer."""
+        return self._largest[1]
+
+    @property
+    def _largest(self) -> tuple[int, int]:
+        n_sides = self.n_seats if self.teams is None else len(set(self.teams))
+        return max_board(self.n_seats, n_sides)
 
 
 class Order(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -164,7 +196,7 @@ class Replay(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     game_id: Name
     rules: Rules
-    map: GivenMap | GeneratedMap
+    map: GivenMap | GeneratedMap | OfficialMap
     n_ticks: Tick
     """Ticks that were recorded."""
     orders: tuple[Order, ...] = ()
@@ -206,6 +238,11 @@ class Replay(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if tick <= self.n_hashes:
             return self.hashes[DIGEST_BYTES * (tick - 1) : DIGEST_BYTES * tick]
         return self.final_hash if tick == self.n_ticks else b""
+
+
+def _check_numbers(seed: int, game_number: int) -> None:
+    if max(seed, game_number) >= 1 << 64:
+        raise ValueError(f"seed {seed}, game {game_number}: 64 bits each")
 
 
 def _check_teams(teams: Sequence[int] | None, n_seats: int) -> None:

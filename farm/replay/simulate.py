@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from msgspec import structs
-from numpy.typing import NDArray
 
-from farm.engine.maps.fixed import FixedMap, reset_fixed
 from farm.engine.queues import (
     allocate_queues,
     neutralise_player,
@@ -20,10 +18,12 @@ from farm.engine.queues import (
     surrender_player,
     try_enqueue,
 )
-from farm.engine.reset import Settings, reset_game, settings
-from farm.engine.state import OUTCOME, PLAYING, TICK, WINNER, allocate
+from farm.engine.reset import reset_game
+from farm.engine.settings import Settings, fixed_settings, official_settings, settings
+from farm.engine.state import OUTCOME, PLAYING, TICK, WINNER, Games, allocate
 from farm.replay.digest import digest_bytes
-from farm.replay.model import GeneratedMap, GivenMap, Leave, Order, Replay, Rules
+from farm.replay.model import GeneratedMap, GivenMap, Leave, OfficialMap, Order, Replay, Rules
+from farm.spec.boards import Board
 
 _ROW = 0
 """The one game of the batch."""
@@ -42,17 +42,13 @@ class Playback:
     def __init__(self, replay: Replay) -> None:
         self.replay = replay
         self.n_seats = replay.map.n_seats
-        self.height, self.width = replay.map.height, replay.map.width
+        self.games = _set_up(replay.map, replay.rules)
+        self.height, self.width = int(self.games.height[_ROW]), int(self.games.width[_ROW])
         self.n_cells = self.height * self.width
-        self.games = allocate(1, self.n_cells, self.n_seats)
         capacity = queue_capacity(replay.orders, self.n_seats)
         self._queues = allocate_queues(1, self.n_seats, capacity)
         self._next_order = 0
         self._next_leave = 0
-        if isinstance(replay.map, GivenMap):
-            _set_up_given(self, replay.map, replay.rules)
-        else:
-            _set_up_generated(self, replay.map, replay.rules)
 
     def step(self) -> None:
         """Play a tick with the orders that are due."""
@@ -132,6 +128,8 @@ class Verdict(NamedTuple):
     winners: tuple[int, ...]
     """Seats of the side that won; empty when the recording ends before the game does."""
     is_over: bool
+    height: int
+    width: int
 
     @property
     def agrees(self) -> bool:
@@ -163,7 +161,15 @@ def verify(replay: Replay, *, on_tick: Callable[[Playback], None] | None = None)
             n_hashes += 1
             if playback.digest() != expected:
                 first_mismatch = playback.tick
-    return Verdict(playback.tick, n_hashes, first_mismatch, playback.winners, playback.is_over)
+    return Verdict(
+        playback.tick,
+        n_hashes,
+        first_mismatch,
+        playback.winners,
+        playback.is_over,
+        playback.height,
+        playback.width,
+    )
 
 
 def with_hashes(replay: Replay) -> Replay:
@@ -200,8 +206,26 @@ def queue_capacity(orders: Sequence[Order], n_seats: int) -> int:
     return longest
 
 
-def _set_up_given(playback: Playback, board: GivenMap, rules: Rules) -> None:
-    fixed = FixedMap(
+def _set_up(board: GivenMap | GeneratedMap | OfficialMap, rules: Rules) -> Games:
+    """The game at its start, in arrays of its size."""
+    seed = game_number = np.uint64(0)
+    if isinstance(board, GivenMap):
+        game_settings = _given_settings(board, rules)
+    else:
+        seed, game_number = np.uint64(board.seed), np.uint64(board.game_number)
+        game_settings = _drawn_settings(board, rules)
+    games = allocate(1, board.height * board.width, board.n_seats)
+    reset_game(games, _ROW, seed, game_number, game_settings)
+    n_cells = int(games.height[_ROW] * games.width[_ROW])
+    if n_cells < games.owner.shape[1]:
+        # It has a size of its own, known only now.
+        games = allocate(1, n_cells, board.n_seats)
+        reset_game(games, _ROW, seed, game_number, game_settings)
+    return games
+
+
+def _given_settings(board: GivenMap, rules: Rules) -> Settings:
+    given = Board(
         height=board.height,
         width=board.width,
         generals=board.generals,
@@ -214,17 +238,13 @@ def _set_up_given(playback: Playback, board: GivenMap, rules: Rules) -> None:
         neutral_armies=board.neutral_armies,
         teams=board.teams,
     )
-    game_settings = fixed.settings(rules=rules.vector())
-    reset_fixed(playback.games, _ROW, fixed, game_settings, seed=0, game_number=0)
+    return fixed_settings(given, rules=rules.vector())
 
 
-def _set_up_generated(playback: Playback, board: GeneratedMap, rules: Rules) -> None:
-    game_settings = _generated_settings(board, rules.vector())
-    seed, number = np.uint64(board.seed), np.uint64(board.game_number)
-    reset_game(playback.games, _ROW, seed, number, game_settings)
-
-
-def _generated_settings(board: GeneratedMap, vector: NDArray[np.int32]) -> Settings:
+def _drawn_settings(board: GeneratedMap | OfficialMap, rules: Rules) -> Settings:
+    vector = rules.vector()
+    if isinstance(board, OfficialMap):
+        return official_settings(board.n_seats, pad=board.pad, teams=board.teams, rules=vector)
     return settings(
         board.height,
         board.width,

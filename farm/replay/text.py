@@ -22,7 +22,7 @@ def playthrough(replay: Replay, *, every: int = 1, seat: int | None = None) -> I
     playback = Playback(replay)
     seen_by = "all" if seat is None else f"seat {LETTERS[seat]}"
     yield f"game {replay.game_id}"
-    size = f"{replay.map.height}x{replay.map.width}, {replay.map.n_seats} seats"
+    size = f"{playback.height}x{playback.width}, {playback.n_seats} seats"
     yield f"board {size}, seen by {seen_by}"
     yield LEGEND
     yield from _state(look(playback, seat))

@@ -5,8 +5,9 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.config.schema import FarmConfig
-from farm.engine.reset import Settings, settings
+from farm.config.board import read_map
+from farm.config.schema import FarmConfig, MatchConfig
+from farm.engine.settings import HEIGHT, WIDTH, Settings, named_settings
 from farm.policies.registry import policy_info
 from farm.spec.limits import TICKS_PER_TURN
 from farm.spec.observation import frame_bytes, score_offset
@@ -43,6 +44,7 @@ class Plan(NamedTuple):
     """SAMPLE keeps a record of which the hash is below this."""
     height: int
     width: int
+    """Of the largest board, as above."""
     codes: NDArray[np.int32]
     """int32[n_seats], the policy of each seat (policies.registry)."""
     versions: NDArray[np.uint64]
@@ -105,17 +107,11 @@ def make_plan(config: FarmConfig, seed: int) -> Plan:
     for seat, policy in enumerate(policies):
         encoded = policy.name.encode()
         names[seat, : len(encoded)] = np.frombuffer(encoded, np.uint8)
-    height, width = config.match.size
+    game_settings = match_settings(config.match)
+    height, width = int(game_settings.numbers[HEIGHT]), int(game_settings.numbers[WIDTH])
     return Plan(
         seed=np.uint64(seed),
-        settings=settings(
-            height,
-            width,
-            len(policies),
-            mountains=config.match.mountains,
-            cities=config.match.cities,
-            max_ticks=TICKS_PER_TURN * config.match.max_turns,
-        ),
+        settings=game_settings,
         max_steps=config.worker.steps,
         chunk_bytes=(len(policies) + 1)
         * max_record_bytes(height * width, len(policies), config.worker.steps),
@@ -128,6 +124,25 @@ def make_plan(config: FarmConfig, seed: int) -> Plan:
         hashes=np.array([policy_hash(policy.name) for policy in policies], np.uint64),
         names=names,
         name_bytes=np.array([len(policy.name.encode()) for policy in policies], np.int64),
+    )
+
+
+def match_settings(match: MatchConfig) -> Settings:
+    """What games of a match are set up from.
+
+    Raises:
+        ConfigError: the map file cannot be read any more.
+    """
+    return named_settings(
+        match.map,
+        match.n_seats,
+        size=match.size,
+        mountains=match.mountains,
+        cities=match.cities,
+        pad=match.pad,
+        board=read_map(match) if match.map == "fixed" else None,
+        max_ticks=TICKS_PER_TURN * match.max_turns,
+        teams=match.teams,
     )
 
 

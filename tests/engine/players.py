@@ -1,9 +1,9 @@
 """The two that a game can be played on alike: the oracle, and the kernels."""
 
+import numpy as np
 from engine.oracle import Oracle, Variant, digest
 
 from farm.engine import rules
-from farm.engine.maps.fixed import FixedMap, reset_fixed
 from farm.engine.queues import (
     allocate_queues,
     neutralise_player,
@@ -11,7 +11,10 @@ from farm.engine.queues import (
     surrender_player,
     try_enqueue,
 )
+from farm.engine.reset import reset_game
+from farm.engine.settings import fixed_settings
 from farm.engine.state import allocate
+from farm.spec.boards import Board
 
 BOARD_FIELDS = (
     "height",
@@ -45,14 +48,14 @@ class KernelPlayer:
     ROW = 1
 
     def __init__(self, board, vector, *, spare_cells=70, spare_seats=1):
-        fixed = FixedMap(**{name: board[name] for name in BOARD_FIELDS})
+        fixed = Board(**{name: board[name] for name in BOARD_FIELDS})
         self.n_cells = fixed.height * fixed.width
         self.n_seats = len(fixed.generals)
         seats = min(self.n_seats + spare_seats, 16)
         self.games = allocate(3, self.n_cells + spare_cells, seats)
         self.queues = allocate_queues(3, seats, 1024)
-        self.settings = fixed.settings(rules=vector)
-        reset_fixed(self.games, self.ROW, fixed, self.settings, seed=0, game_number=0)
+        self.settings = fixed_settings(fixed, rules=vector)
+        reset_game(self.games, self.ROW, np.uint64(0), np.uint64(0), self.settings)
 
     def enqueue(self, seat, start, end, half):
         assert try_enqueue(self.queues, self.ROW, seat, (start, end, half))

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from farm.engine.batch import Batch
-from farm.engine.reset import settings
+from farm.engine.settings import settings
 from farm.engine.state import view
 from farm.jit import kernel
 from farm.policies.dispatch import choose

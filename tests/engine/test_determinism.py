@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from farm.engine.batch import Batch, reset_games, step_games
-from farm.engine.reset import settings
+from farm.engine.settings import settings
 from farm.engine.state import allocate
 from farm.policies.registry import EXPANDER, RANDOM
 from farm.policies.rollout import play

@@ -5,7 +5,7 @@ import pytest
 
 from farm.engine import rules
 from farm.engine.batch import Batch, duel, reset_games, step_games
-from farm.engine.reset import settings
+from farm.engine.settings import settings
 from farm.engine.state import TRUNCATED
 from farm.policies.registry import EXPANDER, RANDOM
 from farm.policies.rollout import play, play_out

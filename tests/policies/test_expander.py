@@ -6,7 +6,7 @@ from engine.kernels import Position, place
 from engine.test_against_oracle import frames_of
 
 from farm.engine.batch import Batch, duel
-from farm.engine.reset import settings
+from farm.engine.settings import settings
 from farm.engine.state import view
 from farm.jit import kernel
 from farm.policies.dispatch import choose

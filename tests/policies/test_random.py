@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from farm.engine.batch import Batch
-from farm.engine.reset import settings
+from farm.engine.settings import settings
 from farm.engine.state import view
 from farm.jit import kernel
 from farm.policies.dispatch import choose

@@ -35,7 +35,7 @@ def test_a_file_that_was_cut_off_is_refused(length):
 
 
 @pytest.mark.parametrize(
-    ("version", "words"), [(0, "an older"), (2, "a newer"), (65535, "a newer")]
+    ("version", "words"), [(0, "an older"), (1, "an older"), (3, "a newer"), (65535, "a newer")]
 )
 def test_another_version_is_refused_by_name(version, words):
     other = WRITTEN[:8] + struct.pack("<H", version) + WRITTEN[10:]
@@ -45,7 +45,9 @@ def test_another_version_is_refused_by_name(version, words):
 
 def sealed(payload):
     """A file with a right checksum around any payload."""
-    head = struct.pack("<8sHHIQ", codec.MAGIC, 1, 0, zlib.crc32(payload), len(payload))
+    head = struct.pack(
+        "<8sHHIQ", codec.MAGIC, codec.FORMAT_VERSION, 0, zlib.crc32(payload), len(payload)
+    )
     return head + payload
 
 

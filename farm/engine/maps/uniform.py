@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from farm.engine.bits import ONE, ZERO, bit_of, int64, word_ahead, word_behind
+from farm.engine.maps.official import official_spacing
 from farm.engine.rng import below
 from farm.engine.rules import CITY_ARMY_HIGH, CITY_ARMY_LOW
 from farm.engine.state import N_SIDES, NEVER, Game
@@ -68,11 +69,9 @@ def _plain_cell(game: Game) -> int:
 def spacing(n_sides: int, n_cells: int, n_seats: int) -> int:
     """Least Manhattan distance between enemy generals: the official one where the board has room.
 
-    The official distance is more than max(9, 9 (1.8 - 0.1 s)) for s sides; a board holds its seats
-    at about sqrt(1.3 n / seats).
+    A board holds its seats at about sqrt(1.3 n / seats).
     """
-    by_rule = max(90, 9 * (18 - n_sides)) // 10 + 1
-    return min(by_rule, int(math.sqrt(1.3 * n_cells / n_seats)))
+    return min(official_spacing(n_sides), int(math.sqrt(1.3 * n_cells / n_seats)))
 
 
 @inline
