@@ -42,6 +42,7 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     Returns:
         children, rings, groups, samples, page_bytes: of the large farm.
         scrape_ms_p50, scrape_ms_p99: over a connection, from asking to the last byte.
+        scrape_cpu_ms: processor time of one, on average, which a busy machine leaves alone.
         page_ms_p50: of it, reading the farm and writing the page.
         one_worker_ms_p50: the reference, over a connection.
         ratio_to_one_worker: scrape_ms_p50 over that.
@@ -55,7 +56,9 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     with pretended_farm(instance, MAX_ROLLOUTS, N_GROUPS, processes=True) as control:
         n_children = sum(slot.state is not ChildState.EMPTY for slot in control.children)
         pages, page = _measure(instance, seconds * 0.4, over_http=False)
+        began_cpu_s = time.process_time()
         scrapes, _ = _measure(instance, seconds * 0.4, over_http=True)
+        cpu_s = time.process_time() - began_cpu_s
     with pretended_farm(instance, 1, N_GROUPS, processes=True):
         reference, _ = _measure(instance, seconds * 0.2, over_http=True)
     lines = page.decode().splitlines()
@@ -68,6 +71,7 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
         "scrapes": len(scrapes),
         "scrape_ms_p50": _quantile_ms(scrapes, 0.5),
         "scrape_ms_p99": _quantile_ms(scrapes, _PERCENT_99),
+        "scrape_cpu_ms": round(cpu_s / len(scrapes) * _MS_PER_S, 3),
         "page_ms_p50": _quantile_ms(pages, 0.5),
         "one_worker_ms_p50": _quantile_ms(reference, 0.5),
         "ratio_to_one_worker": round(_quantile_ms(scrapes, 0.5) / _quantile_ms(reference, 0.5), 1),
