@@ -45,7 +45,14 @@ from farm.supervisor.restart import RestartPolicy
 from farm.supervisor.segments import Segments, take_leftovers, take_segments
 from farm.supervisor.signals import SignalQueue
 from farm.supervisor.spawn import ChildProcess, Spawner
-from farm.supervisor.specs import MAX_ROLLOUTS, ROLLOUT_ROLE, ChildSpec, children_of, warm_up
+from farm.supervisor.specs import (
+    MAX_ROLLOUTS,
+    ROLLOUT_ROLE,
+    ChildSpec,
+    children_of,
+    metrics,
+    warm_up,
+)
 from farm.supervisor.status import StatusLine
 from farm.telemetry import log
 from farm.version import __version__
@@ -142,7 +149,7 @@ def drain(instance: str, deadline_s: float, *, signals: SignalQueue) -> Balance 
         _publish(config, segments.control, quiet=False)
         farm = _Farm(config, segments, cold=False)
         arbiter = _arbiter(farm, stack, signals, lambda: farm.drain(deadline_s))
-        arbiter.want(children_of(0))
+        arbiter.want(_services(config, 0))
         exit_code = arbiter.run()
     if exit_code != EXIT_OK:
         raise FarmError(f"the service of {instance!r} ended with exit code {exit_code}; see above")
@@ -167,7 +174,7 @@ class _Farm:
 
     def children(self) -> tuple[ChildSpec, ...]:
         """Who shall run."""
-        services = children_of(self.config.worker.count)
+        services = _services(self.config, self.config.worker.count)
         if not self.cold:
             return services
         log.get_logger().info(
@@ -187,6 +194,7 @@ class _Farm:
         log.get_logger().info(
             "farm_ready",
             address=address,
+            metrics_address=self.control.metrics_address or None,
             instance=self.config.instance,
             startup_s=_process_age_s(),
             workers=self.config.worker.count,
@@ -212,7 +220,7 @@ class _Farm:
             deadline_s=deadline_s,
             owed_bytes=self.segments.lags(),
         )
-        self.arbiter.want(children_of(0))
+        self.arbiter.want(_services(self.config, 0))
         self.arbiter.stop_when(lambda: self._is_drained(until_ns))
 
     def _is_drained(self, until_ns: int) -> str:
@@ -225,6 +233,12 @@ class _Farm:
         if time.monotonic_ns() < until_ns:
             return ""
         return f"the time to drain is over; bytes left: {lags}"
+
+
+def _services(config: FarmConfig, n_workers: int) -> tuple[ChildSpec, ...]:
+    """What runs for as long as the farm does, with so many workers."""
+    services = children_of(n_workers)
+    return services if config.telemetry.metrics_address is None else (metrics(), *services)
 
 
 def _remember_that_it_is_warm() -> None:

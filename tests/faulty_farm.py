@@ -81,7 +81,11 @@ class Farm:
 
     def start(self):
         """Start it, and wait until it serves."""
-        own = (f"instance={self.instance}", f"serve.address={self.address}")
+        own = (
+            f"instance={self.instance}",
+            f"serve.address={self.address}",
+            "telemetry.metrics_address=127.0.0.1:0",
+        )
         command = [sys.executable, "-m", "farm.cli.main", "up", *self._overrides, *own]
         with self.log.open("ab") as log:
             self._process = start_process(command, stdout=log)

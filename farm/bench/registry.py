@@ -35,6 +35,10 @@ BENCHES: Final = {
         "farm.bench.ring",
         "records a second through one ring between two processes",
     ),
+    "metrics_scrape": BenchInfo(
+        "farm.bench.scrape",
+        "milliseconds of one scrape of a farm of 64 workers",
+    ),
     "farm_to_client": BenchInfo(
         "farm.bench.farm_to_client",
         "experiences a second from workers to a client that checks every one",

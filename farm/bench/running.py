@@ -18,7 +18,12 @@ from farm.shm.control import ControlBlock
 
 N_PROCESSORS: Final = 2
 DEFAULTS: Final = ("match.seats=[random,random]", "worker.count=1")
-FIXED: Final = ("serve.address=127.0.0.1:0", "telemetry.format=json", "telemetry.level=info")
+FIXED: Final = (
+    "serve.address=127.0.0.1:0",
+    "telemetry.metrics_address=127.0.0.1:0",
+    "telemetry.format=json",
+    "telemetry.level=info",
+)
 """What the benches rely on, whatever the overrides say."""
 
 _START_S: Final = 400.0

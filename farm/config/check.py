@@ -18,6 +18,7 @@ Rules, in the order in which they are checked:
     serve.credit_bytes        not below serve.max_batch_bytes
     serve.group_idle_s        not below serve.client_timeout_s
     serve.address             a port up to 65535
+    telemetry.metrics_address a port up to 65535, and another than serve.address
     supervisor.silence_s      above the second between heartbeats
     supervisor.stop_s         `STOP_MARGIN_S` above serve.drain_s
 """
@@ -76,6 +77,7 @@ def problems(config: FarmConfig, *, policies: Collection[str]) -> Iterator[Confi
     if not wrong_maps:
         yield from _ring(config)
         yield from _serve(config)
+    yield from _metrics(config)
     yield from _supervisor(config)
 
 
@@ -231,9 +233,24 @@ def _serve(config: FarmConfig) -> Iterator[ConfigError]:
             f"{serve.group_idle_s} is below serve.client_timeout_s={serve.client_timeout_s}: a "
             "client that is cut off and comes back would find its group gone",
         )
-    port = int(serve.address.rpartition(":")[2])
-    if port > MAX_PORT:
+    if (port := _port(serve.address)) > MAX_PORT:
         yield ConfigError("serve.address", f"port {port} is above {MAX_PORT}")
+
+
+def _metrics(config: FarmConfig) -> Iterator[ConfigError]:
+    key, address = "telemetry.metrics_address", config.telemetry.metrics_address
+    if address is None:
+        return
+    if (port := _port(address)) > MAX_PORT:
+        yield ConfigError(key, f"port {port} is above {MAX_PORT}")
+    if port and address == config.serve.address:
+        yield ConfigError(
+            key, f"{address} is serve.address as well; choose another port, or null for no metrics"
+        )
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 def _board_text(match: MatchConfig) -> str:

@@ -188,12 +188,16 @@ class SupervisorConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Logs."""
+    """Logs and metrics."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], reload("live")] = "info"
     """Lowest level that is logged."""
     format: Annotated[Literal["auto", "json", "console"], reload("boot")] = "auto"
     """JSON lines, readable lines, or by whether standard output is a terminal."""
+    metrics_address: Annotated[
+        Annotated[str, Meta(pattern=patterns.ADDRESS)] | None, reload("boot")
+    ] = "127.0.0.1:9464"
+    """Host and port of /metrics, /healthz and /readyz; port 0 takes a free one, null has none."""
 
 
 class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):

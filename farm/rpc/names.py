@@ -6,6 +6,9 @@ opens calls by them, and both handle messages as bytes where parsing them would 
 
 EXPERIENCE_SERVICE = "farm.rpc.v1.ExperienceService"
 
+METRICS_ENDPOINT = "metrics"
+"""Beside the services in `GetFarmInfoResponse.endpoints`: HTTP, not gRPC."""
+
 SUBSCRIBE = "Subscribe"
 STREAM_EXPERIENCES = "StreamExperiences"
 GET_EXPERIENCE_STATS = "GetExperienceStats"

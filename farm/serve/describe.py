@@ -8,7 +8,7 @@ from typing import NamedTuple
 from google.protobuf.message import Message
 
 from farm.config.schema import FarmConfig
-from farm.rpc.names import EXPERIENCE_SERVICE
+from farm.rpc.names import EXPERIENCE_SERVICE, METRICS_ENDPOINT
 from farm.rpc.v1 import experience_pb2
 from farm.serve.groups import NamedGroup
 from farm.serve.hub import Hub
@@ -107,7 +107,7 @@ class Describer:
             spec_fingerprint=spec_fingerprint(),
             instance=self._control.instance,
             config_epoch=self.live.epoch,
-            endpoints={EXPERIENCE_SERVICE: self._control.address},
+            endpoints=self._endpoints(),
             seed=self._control.seed,
             policies=self.live.config.match.seats,
             uptime_s=(time.time_ns() - self._control.started_ns) / _NS_PER_S,
@@ -117,6 +117,13 @@ class Describer:
                 if slot.state is not ChildState.EMPTY
             ],
         )
+
+    def _endpoints(self) -> dict[str, str]:
+        found = {
+            EXPERIENCE_SERVICE: self._control.address,
+            METRICS_ENDPOINT: self._control.metrics_address,
+        }
+        return {name: address for name, address in found.items() if address}
 
     def _dropped(self) -> dict[str, int]:
         slots = self._control.children

@@ -157,3 +157,4 @@ class Pump:
         self._slot.add("served_bytes", len(message))
         self._slot.add("served_records", records)
         self._slot.add("served_experiences", experiences)
+        self._slot.observe("served_batch_bytes", len(message))

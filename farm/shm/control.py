@@ -10,8 +10,9 @@
     4264    draining           supervisor               service: take nothing new in
     4272    drain deadline     `farm drain`             supervisor, on SIGUSR1: milliseconds
     4352    address            experiences service      supervisor, tools: HOST:PORT once bound
+    4608    metrics address    metrics child            service, tools: HOST:PORT once bound
     8192    config             supervisor               children: see store_config
-    143360  80 slots of 512 bytes, one a child
+    143360  80 slots of 1152 bytes, one a child
 
     +0      state              child while it runs, supervisor before and after: ChildState
     +8      heartbeat          child (supervisor at spawn): time.monotonic_ns
@@ -21,6 +22,8 @@
     +168    name               supervisor, once
     +208    role               supervisor, once
     +256    counters           child: uint64[32], labelled by COUNTERS, carried on by replacements
+    +512    restarts by reason supervisor: uint64[16], labelled by RESTART_REASONS; sum = restarts
+    +640    4 histograms       child: uint64[16] each, the buckets of HISTOGRAMS, last word the sum
 
 A farm that takes over from a dead one of its name goes on in the same block: with its next game,
 its seed, its generations and its counters (`take_over`).
@@ -33,8 +36,11 @@ writer, not even for one that was stopped halfway.
 
 import time
 import zlib
+from bisect import bisect_left
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Self
+from types import MappingProxyType
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +50,8 @@ from farm.shm.cells import CellView, TextCell, WordCell
 from farm.shm.lease import CONTROL_ROLE, Lease, acquire_instance, unlink_instance
 from farm.shm.segment import Segment, SegmentKind, segment_name
 
-CONTROL_LAYOUT = 2
-"""Bump with any change of offsets or meaning above, COUNTERS included."""
+CONTROL_LAYOUT = 3
+"""Bump with any change of offsets or meaning above, labels included."""
 
 MAX_CHILDREN = 80
 MAX_CONFIG_BYTES = 64 << 10
@@ -57,8 +63,12 @@ _CONFIG_OFFSET = 8192
 _CONFIG_BLOB_AT = 128
 _CONFIG_PLACE_BYTES = _CONFIG_BLOB_AT + MAX_CONFIG_BYTES
 _SLOTS_OFFSET = 143_360
-_SLOT_BYTES = 512
+_SLOT_BYTES = 1152
 _COUNTERS_OFFSET = 256
+_RESTARTS_OFFSET = 512
+_HISTOGRAMS_OFFSET = 640
+_HISTOGRAM_BYTES = 128
+_SUM_AT = _HISTOGRAM_BYTES - 8
 CONTROL_BYTES = _SLOTS_OFFSET + MAX_CHILDREN * _SLOT_BYTES
 
 COUNTERS = (
@@ -87,7 +97,32 @@ COUNTERS = (
 )
 """Labels of the counters of a slot, by position; at most 32."""
 
+RESTART_REASONS = (
+    "asked",
+    "exit_code",
+    "signal",
+    "silent",
+    "not_ready",
+    "not_stopped",
+    "no_process",
+)
+"""Why the process before a restart ended, by position: it was told to; by itself; by a signal that
+was not the supervisor's; by the supervisor, as it was silent, not ready or not stopped in time; the
+machine could not start it."""
+
+HISTOGRAMS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "served_batch_bytes": tuple(1 << bits for bits in range(10, 25, 2)),
+    }
+)
+"""Upper bounds of the buckets of each histogram, by place; one more has what is above the last.
+At most 4, of at most 14 bounds."""
+
 _COUNTER_AT = {name: _COUNTERS_OFFSET + 8 * place for place, name in enumerate(COUNTERS)}
+_RESTART_AT = {name: _RESTARTS_OFFSET + 8 * place for place, name in enumerate(RESTART_REASONS)}
+_HISTOGRAM_AT = {
+    name: _HISTOGRAMS_OFFSET + _HISTOGRAM_BYTES * place for place, name in enumerate(HISTOGRAMS)
+}
 _CONFIG_TRIES = 1_000
 
 
@@ -118,11 +153,20 @@ class ChildState(IntEnum):
     """Ended otherwise, or was given up."""
 
 
+class Histogram(NamedTuple):
+    """What was observed so far."""
+
+    counts: tuple[int, ...]
+    """Observations in each bucket of HISTOGRAMS, then those above the last bound."""
+    total: int
+    """Sum of what was observed."""
+
+
 class ChildSlot(CellView):
     """One child's part of the control block.
 
-    Written by the child while it runs: `state`, `heartbeat_ns`, `config_epoch` and the counters.
-    The rest, and those before it runs and after its death, by the supervisor.
+    Written by the child while it runs: `state`, `heartbeat_ns`, `config_epoch`, the counters and
+    the histograms. The rest, and those before it runs and after its death, by the supervisor.
     """
 
     __slots__ = ()
@@ -188,6 +232,29 @@ class ChildSlot(CellView):
         """Byte offset of a counter in `ControlBlock.mem`, for kernels."""
         return self.base + _COUNTER_AT[counter]
 
+    def count_restart(self, reason: str) -> None:
+        """Say that the next process follows one that ended for this reason, as the supervisor."""
+        at = self.base + _RESTART_AT[reason]
+        self.segment.store(at, self.segment.load(at) + 1)
+
+    def restarts_by_reason(self) -> dict[str, int]:
+        """Restarts by the names of RESTART_REASONS."""
+        return {name: self.segment.load(self.base + at) for name, at in _RESTART_AT.items()}
+
+    def observe(self, histogram: str, value: int) -> None:
+        """Count a value in its bucket; only the child itself may."""
+        at = self.base + _HISTOGRAM_AT[histogram]
+        bucket = at + 8 * bisect_left(HISTOGRAMS[histogram], value)
+        self.segment.store(bucket, self.segment.load(bucket) + 1)
+        self.segment.store(at + _SUM_AT, self.segment.load(at + _SUM_AT) + value)
+
+    def histogram(self, name: str) -> Histogram:
+        """A histogram; what is observed meanwhile may be in its buckets and not in its sum."""
+        at = self.base + _HISTOGRAM_AT[name]
+        n_buckets = len(HISTOGRAMS[name]) + 1
+        counts = tuple(self.segment.load(at + 8 * bucket) for bucket in range(n_buckets))
+        return Histogram(counts, self.segment.load(at + _SUM_AT))
+
 
 class ControlBlock(CellView):
     """The control block of one instance.
@@ -205,6 +272,7 @@ class ControlBlock(CellView):
     draining = WordCell(_FARM_OFFSET + 40)
     drain_ms = WordCell(_FARM_OFFSET + 48)
     address = TextCell(_FARM_OFFSET + 128, 8 + 248)
+    metrics_address = TextCell(_FARM_OFFSET + 384, 8 + 248)
     next_game = WordCell(NEXT_GAME_OFFSET)
 
     _state = WordCell(_FARM_OFFSET + 16)
@@ -274,7 +342,7 @@ class ControlBlock(CellView):
         for slot in block.children:
             slot.retire()
         block.state = FarmState.STARTING
-        block.address = ""
+        block.address = block.metrics_address = ""
         block.draining = block.drain_ms = 0
         block.started_ns = time.time_ns()
         if seed is not None:

@@ -145,7 +145,7 @@ def take_segments(config: FarmConfig, *, seed: int, discard: bool = False) -> Se
     lease = lock_instance(config.instance)
     with ExitStack() as undo:
         undo.callback(lease.withdraw)
-        ports.check_free(config.serve.address, key="serve.address")
+        _check_ports(config)
         left = _look(config)
         adopting = left.adoptable and not discard
         if not adopting:
@@ -168,7 +168,7 @@ def take_leftovers(config: FarmConfig) -> Segments:
     lease = lock_instance(config.instance)
     with ExitStack() as undo:
         undo.callback(lease.withdraw)
-        ports.check_free(config.serve.address, key="serve.address")
+        _check_ports(config)
         left = _look(config)
         if not left.adoptable:
             reasons = "; ".join(left.differences) or "there is none"
@@ -211,6 +211,12 @@ def _refusal(instance: str, left: Leftovers, owed: dict[str, int]) -> str:
         f"the build it had, or deliver with `farm drain --instance {instance}`; "
         "`farm up --discard` throws it away"
     )
+
+
+def _check_ports(config: FarmConfig) -> None:
+    ports.check_free(config.serve.address, key="serve.address")
+    if config.telemetry.metrics_address is not None:
+        ports.check_free(config.telemetry.metrics_address, key="telemetry.metrics_address")
 
 
 def _check_room(config: FarmConfig, held_bytes: int) -> None:

@@ -16,10 +16,12 @@ EXPERIENCES_SLOT = 0
 WARM_UP_SLOT = 1
 FIRST_ROLLOUT_SLOT = 2
 MAX_ROLLOUTS = 64
-"""Rollout workers take slots 2 to 65; the rest of the control block is free for later roles."""
+"""Rollout workers take slots 2 to 65; those after the next are free for later roles."""
+METRICS_SLOT = FIRST_ROLLOUT_SLOT + MAX_ROLLOUTS
 
-# The experiences service compiles kernels of its own, on another core than the warm-up.
-EXPERIENCES_STAGE, WARM_UP_STAGE, ROLLOUT_STAGE = range(3)
+# Metrics stop last, so that a drain can be watched. The experiences service compiles kernels of its
+# own, on another core than the warm-up.
+METRICS_STAGE, EXPERIENCES_STAGE, WARM_UP_STAGE, ROLLOUT_STAGE = range(4)
 
 
 class Kind(StrEnum):
@@ -60,8 +62,20 @@ def warm_up() -> ChildSpec:
     )
 
 
+def metrics() -> ChildSpec:
+    """The endpoint of metrics and health."""
+    return ChildSpec(
+        name="metrics",
+        role="metrics",
+        index=0,
+        slot=METRICS_SLOT,
+        target="farm.metrics.main:main",
+        stage=METRICS_STAGE,
+    )
+
+
 def children_of(n_workers: int) -> tuple[ChildSpec, ...]:
-    """The services of a farm with `n_workers` rollout workers, in start order."""
+    """The experiences service and its `n_workers` rollout workers, in start order."""
     experiences = ChildSpec(
         name="experiences",
         role="experiences",

@@ -25,6 +25,12 @@ _EVENT_OF = {
     Event.ABORT: "child_aborting",
     Event.KILL: "child_killing",
 }
+_LATE_IN = {
+    Phase.STARTING: "not_ready",
+    Phase.READY: "silent",
+    Phase.DRAINING: "not_stopped",
+}
+"""RESTART_REASONS of a child that the supervisor ended, by the phase in which it was too late."""
 
 
 class Starter(Protocol):
@@ -67,6 +73,8 @@ class WatchedChild:
         self._slot = slot
         self._process: Process | None = None
         self._verdict = ""
+        self._late = ""
+        self._ended_by = "asked"
         self._ready_generation = 0
         self._spawned_ns = 0
         self._said_ns = 0
@@ -114,7 +122,7 @@ class WatchedChild:
             OSError: the machine cannot start a process.
         """
         self.generation += 1
-        self._verdict = ""
+        self._verdict = self._late = ""
         self._enter(Event.SPAWN, now_ns)
         self._spawned_ns = self._said_ns = now_ns
         slot = self._slot
@@ -122,11 +130,14 @@ class WatchedChild:
         slot.started_ns = now_ns
         slot.heartbeat_ns = now_ns
         slot.restarts = self.generation - 1
+        if self.generation > 1:
+            slot.count_restart(self._ended_by)
         # Before the process exists: from here until its death only the child writes the state.
         slot.state = ChildState.STARTING
         try:
             self._process = starter.spawn(self.spec, self.generation)
         except OSError:
+            self._ended_by = "no_process"
             self._enter(Event.EXIT, now_ns)
             slot.state = ChildState.FAILED
             raise
@@ -155,6 +166,8 @@ class WatchedChild:
             reason: what it did wrong; empty if its end is wanted.
         """
         assert self._process is not None, f"{self.spec.name} is {self.phase}"
+        if reason:
+            self._late = self._late or _LATE_IN[self.phase]
         self._enter(event, now_ns)
         if reason:
             self._verdict = self._verdict or reason
@@ -179,6 +192,7 @@ class WatchedChild:
         asked = ended_in is Phase.DRAINING and returncode in {0, -signal.SIGTERM}
         done = self.spec.kind is Kind.TASK and returncode == 0
         given_up = ended_in is Phase.KILLING and not self._verdict
+        self._ended_by = "asked" if asked else self._late or _own_end(returncode)
         self._slot.exit_reason = reason
         self._slot.pid = 0
         self._slot.state = ChildState.STOPPED if asked or done else ChildState.FAILED
@@ -192,3 +206,8 @@ class WatchedChild:
     def _enter(self, event: Event, now_ns: int) -> None:
         self.phase = move(self.phase, event)
         self.since_ns = now_ns
+
+
+def _own_end(returncode: int) -> str:
+    """RESTART_REASONS of a child that the supervisor did not end."""
+    return "exit_code" if returncode >= 0 else "signal"

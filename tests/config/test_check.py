@@ -96,6 +96,12 @@ IMPOSSIBLE = [
     ({"serve__credit_bytes": 1000}, "serve.credit_bytes", ["1,000", "1,048,576"]),
     ({"serve__group_idle_s": 19.0}, "serve.group_idle_s", ["19.0", "client_timeout_s=20.0"]),
     ({"serve__address": "127.0.0.1:65536"}, "serve.address", ["65536"]),
+    ({"telemetry__metrics_address": "[::1]:65536"}, "telemetry.metrics_address", ["65536"]),
+    (
+        {"telemetry__metrics_address": "127.0.0.1:50051"},
+        "telemetry.metrics_address",
+        ["127.0.0.1:50051", "serve.address", "null"],
+    ),
     ({"supervisor__silence_s": 1.0}, "supervisor.silence_s", ["2.0"]),
     ({"supervisor__stop_s": 6.9}, "supervisor.stop_s", ["serve.drain_s=5.0", "set it to 7.0"]),
 ]
@@ -129,6 +135,8 @@ AT_THE_EDGE = [
     {"ring__bytes": 262_144},
     {"serve__group_idle_s": 20.0},
     {"serve__address": "127.0.0.1:65535"},
+    {"serve__address": "127.0.0.1:0", "telemetry__metrics_address": "127.0.0.1:0"},
+    {"telemetry__metrics_address": None},
     {"serve__credit_bytes": 1 << 20},
     {"serve__min_batch_bytes": 1 << 20},
     {"supervisor__stop_s": 7.0},

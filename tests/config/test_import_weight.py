@@ -33,6 +33,19 @@ def test_neither_numba_nor_grpc_is_loaded(modules):
     assert HEAVY.isdisjoint(loaded)
 
 
+def test_the_metrics_child_loads_what_it_reads_with_and_no_more():
+    script = "import sys, farm.supervisor.child, farm.metrics.main; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.split()
+    assert (HEAVY | {"hydra", "omegaconf", "yaml", "rich", "psutil"}).isdisjoint(loaded)
+
+
 def test_the_schema_alone_needs_neither_hydra_nor_numpy():
     script = "import sys, farm.config.schema; print(*sys.modules)"
     loaded = subprocess.run(

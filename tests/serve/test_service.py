@@ -198,6 +198,29 @@ def test_discovery_says_what_the_farm_is_and_where(serve):
     assert info.children[0].counters["rpc_errors"] == 0
 
 
+def test_discovery_names_the_endpoint_of_metrics_if_there_is_one(serve):
+    serving = serve()
+    address = serving.address
+    serving.control.metrics_address = "127.0.0.1:9464"
+    with Client(address) as client:
+        endpoints = client.info().endpoints
+    assert endpoints == {
+        names.EXPERIENCE_SERVICE: address,
+        names.METRICS_ENDPOINT: "127.0.0.1:9464",
+    }
+
+
+def test_every_message_is_counted_by_its_size(serve):
+    serving = serve()
+    serving.ring.write(*[Spec(seed=seed) for seed in range(20)])
+    with Client(serving.address) as client, client.subscribe() as stream:
+        for _ in range(20):
+            next(stream)
+    served = serving.slot.histogram("served_batch_bytes")
+    assert sum(served.counts) == serving.counter("served_batches") > 0
+    assert served.total == serving.counter("served_bytes") > 0
+
+
 def test_statistics_count_what_is_in_the_rings_before_anyone_takes_it(serve):
     serving = serve(n_rings=2)
     for worker, ring in enumerate(serving.rings):

@@ -8,9 +8,11 @@ from farm.shm.atomics import add_to_cell
 from farm.shm.control import (
     CONTROL_BYTES,
     COUNTERS,
+    HISTOGRAMS,
     MAX_CHILDREN,
     MAX_CONFIG_BYTES,
     NEXT_GAME_OFFSET,
+    RESTART_REASONS,
     ChildState,
     ControlBlock,
     FarmState,
@@ -67,18 +69,46 @@ def test_every_field_of_a_slot_reaches_a_reader_and_no_other_slot(block, seen):
     expected = dict.fromkeys(COUNTERS, 0) | {"records": 21, "streams": 22}
     assert other.counters_dict() == expected
     for neighbour in (seen.children[0], seen.children[2]):
-        assert neighbour.segment.read(neighbour.base, 512) == bytes(512)
+        assert neighbour.segment.read(neighbour.base, 1152) == bytes(1152)
+
+
+def test_restarts_are_counted_by_reason(block, seen):
+    for reason in (*RESTART_REASONS, "silent"):
+        block.children[1].count_restart(reason)
+    expected = dict.fromkeys(RESTART_REASONS, 1) | {"silent": 2}
+    assert seen.children[1].restarts_by_reason() == expected
+    assert set(seen.children[2].restarts_by_reason().values()) == {0}
+
+
+def test_a_value_is_counted_in_the_bucket_whose_bound_it_does_not_pass(block, seen):
+    child = block.children[1]
+    for value in (0, 1024, 1025, 1 << 24, (1 << 24) + 1):
+        child.observe("served_batch_bytes", value)
+    counts, total = seen.children[1].histogram("served_batch_bytes")
+    assert counts == (2, 1, 0, 0, 0, 0, 0, 1, 1)
+    assert total == 1024 + 1025 + 2 * (1 << 24) + 1
+
+
+def test_labels_of_a_slot_fit_their_room():
+    assert len(COUNTERS) <= 32
+    assert len(RESTART_REASONS) <= 16
+    assert len(HISTOGRAMS) <= 4
+    for bounds in HISTOGRAMS.values():
+        assert len(bounds) <= 14
+        assert sorted(set(bounds)) == list(bounds)
 
 
 def test_assigning_a_slot_anew_clears_it(block):
     child = block.children[0]
     child.assign("rollout-0", "rollout", 0)
     child.add("env_steps", 5)
+    child.observe("served_batch_bytes", 5)
     child.restarts = 3
     child.assign("experiences", "experiences", 0)
     assert child.name == "experiences"
     assert child.restarts == 0
     assert child.counters_dict() == dict.fromkeys(COUNTERS, 0)
+    assert child.histogram("served_batch_bytes").total == 0
 
 
 def test_a_long_text_is_cut_between_characters(block):
@@ -145,7 +175,7 @@ def test_the_number_of_children_can_grow(block, seen):
     block.n_children = MAX_CHILDREN
     assert len(seen.children) == MAX_CHILDREN
     seen_last = seen.children[-1]
-    assert seen_last.base + 512 == CONTROL_BYTES
+    assert seen_last.base + 1152 == CONTROL_BYTES
 
 
 def test_more_children_than_slots_are_refused(instance):

@@ -8,6 +8,7 @@ from farm.supervisor.specs import (
     Kind,
     children_of,
     last_stage,
+    metrics,
     start_order,
     warm_up,
 )
@@ -20,7 +21,7 @@ def test_a_farm_is_one_service_and_its_workers(n_workers):
 
 
 def test_names_and_slots_are_unique_and_fit_the_control_block():
-    specs = (warm_up(), *children_of(MAX_ROLLOUTS))
+    specs = (metrics(), warm_up(), *children_of(MAX_ROLLOUTS))
     assert len({spec.name for spec in specs}) == len(specs)
     assert len({spec.slot for spec in specs}) == len(specs)
     assert max(spec.slot for spec in specs) < MAX_CHILDREN
@@ -38,13 +39,13 @@ def test_workers_wait_for_the_warm_up_and_the_service_does_not():
 
 
 def test_stop_order_is_start_order_backwards():
-    left = list(children_of(2))
+    left = [metrics(), *children_of(2)]
     stopped = []
     while left:
         stage = last_stage(left)
         stopped.append([spec.name for spec in stage])
         left = [spec for spec in left if spec not in stage]
-    assert stopped == [["rollout-0", "rollout-1"], ["experiences"]]
+    assert stopped == [["rollout-0", "rollout-1"], ["experiences"], ["metrics"]]
 
 
 def test_nothing_has_no_last_stage():

@@ -143,3 +143,40 @@ def test_silence_counts_from_when_the_supervisor_looks(child):
     child.spawn(FakeStarter(), now_ns=S)
     assert child.standing(0).heartbeat_ns == S
     assert child.standing(5 * S).heartbeat_ns == 5 * S
+
+
+def test_every_restart_is_counted_by_how_the_process_before_it_ended(child, slot):
+    starter = FakeStarter()
+
+    def live_and_end(returncode, *, ready=True, measure=None):
+        child.spawn(starter, now_ns=S)
+        if ready:
+            slot.state = ChildState.READY
+            child.notice(S)
+        if measure is not None:
+            child.end(measure, S, reason="" if measure is Event.DRAIN else "it was late")
+        starter.process.returncode = returncode
+        child.try_reap(S)
+
+    live_and_end(70)
+    live_and_end(-signal.SIGKILL)
+    live_and_end(-signal.SIGABRT, measure=Event.ABORT)
+    live_and_end(-signal.SIGABRT, ready=False, measure=Event.ABORT)
+    live_and_end(0, measure=Event.DRAIN)
+    with pytest.raises(OSError, match="unavailable"):
+        child.spawn(NoStarter(), now_ns=S)
+    child.spawn(starter, now_ns=S)
+    once = ("exit_code", "signal", "silent", "not_ready", "asked", "no_process")
+    assert slot.restarts_by_reason() == dict.fromkeys(once, 1) | {"not_stopped": 0}
+    assert slot.restarts == sum(slot.restarts_by_reason().values())
+
+
+def test_a_child_killed_as_it_did_not_stop_was_not_stopped_whatever_it_did_before(child, slot):
+    starter = FakeStarter()
+    child.spawn(starter, now_ns=S)
+    child.end(Event.DRAIN, S)
+    child.end(Event.KILL, S, reason="not stopped within 15 s")
+    starter.process.returncode = -signal.SIGKILL
+    child.try_reap(S)
+    child.spawn(starter, now_ns=S)
+    assert slot.restarts_by_reason()["not_stopped"] == 1

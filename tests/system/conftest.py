@@ -39,7 +39,12 @@ def _farm_up(start, instance):
     def start_farm(*overrides, options=(), ready=True, **more):
         """A farm on a free port; `.address` once it serves, `.lines` are its log lines."""
         address = free_address()
-        own = [f"instance={instance}", f"serve.address={address}", "telemetry.format=json"]
+        own = [
+            f"instance={instance}",
+            f"serve.address={address}",
+            "telemetry.metrics_address=127.0.0.1:0",
+            "telemetry.format=json",
+        ]
         farm = start(["-m", "farm.cli.main", "up", *options, *own, *overrides], **more)
         farm.address = address
         if ready:

@@ -97,7 +97,9 @@ def story(shared_farm_up, shared_instance, wait_until, is_alive):
 
     told["left"] = list_segments(instance)
     own = ("worker.count=2", *SMALL, f"instance={instance}", f"serve.address={first.address}")
-    told["refused"] = farm_cli("up", *own, f"ring.bytes={1 << 19}")
+    told["refused"] = farm_cli(
+        "up", *own, "telemetry.metrics_address=127.0.0.1:0", f"ring.bytes={1 << 19}"
+    )
     told["left_after_refusal"] = list_segments(instance)
 
     second = shared_farm_up(*SMALL, "worker.count=1")

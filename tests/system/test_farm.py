@@ -174,7 +174,7 @@ def test_the_farm_ends_with_0_and_in_order(story):
     assert story.end_state is FarmState.STOPPED
     ends = [line["child"] for line in story.farm.events("child_exited", phase="draining")]
     assert set(ends[:N_WORKERS]) == {"rollout-0", "rollout-1"}
-    assert ends[N_WORKERS:] == ["experiences"]
+    assert ends[N_WORKERS:] == ["experiences", "metrics"]
     assert ChildState.FAILED not in story.states.values()
 
 

@@ -44,8 +44,9 @@ def environment(clone):
 @pytest.mark.timeout(900)
 def test_the_first_command_shows_experiences_arriving(clone, wait_until):
     install_and_run, _ = commands()
+    own = "serve.address=127.0.0.1:0 telemetry.metrics_address=null instance=newcomer"
     process = subprocess.Popen(
-        ["bash", "-c", f"{install_and_run} serve.address=127.0.0.1:0 instance=newcomer"],
+        ["bash", "-c", f"{install_and_run} {own}"],
         cwd=clone,
         env=environment(clone),
         stdout=subprocess.PIPE,

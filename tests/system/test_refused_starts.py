@@ -15,7 +15,8 @@ def refused(start_process, instance):
     """Runs `farm up` to its refusal; returns the exit code and the message."""
 
     def run(*overrides):
-        farm = start_process(["-m", "farm.cli.main", "up", f"instance={instance}", *overrides])
+        own = [f"instance={instance}", "telemetry.metrics_address=127.0.0.1:0"]
+        farm = start_process(["-m", "farm.cli.main", "up", *own, *overrides])
         exit_code = farm.wait()
         assert not farm.events("child_spawned")
         messages = [line for line in farm.text if line.startswith("farm: ")]
@@ -32,6 +33,18 @@ def test_a_taken_port_is_refused_with_its_address(refused, instance):
         exit_code, message = refused(f"serve.address={address}")
     assert exit_code == 69
     assert address in message
+    assert list_segments(instance) == []
+
+
+def test_a_taken_port_of_metrics_is_refused_with_its_key(refused, instance):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        exit_code, message = refused(
+            "serve.address=127.0.0.1:0", f"telemetry.metrics_address={address}"
+        )
+    assert exit_code == 69
+    assert address in message
+    assert "telemetry.metrics_address" in message
     assert list_segments(instance) == []
 
 

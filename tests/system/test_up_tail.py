@@ -16,7 +16,12 @@ from farm.shm.segment import list_segments
 
 pytestmark = pytest.mark.timeout(600)
 
-SMALL = ("worker.games=4", f"ring.bytes={1 << 20}", "serve.address=127.0.0.1:0")
+SMALL = (
+    "worker.games=4",
+    f"ring.bytes={1 << 20}",
+    "serve.address=127.0.0.1:0",
+    "telemetry.metrics_address=127.0.0.1:0",
+)
 ON_A_TERMINAL = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
 """Becomes the command in its arguments, with standard input as its controlling terminal."""
 SIZE = (24, 140)
