@@ -21,8 +21,8 @@ what they are given before they acknowledge it. What they wrote is put together 
                                                            until then it counts as a second member,
                                                            so that this may come out of order
     cut_network    every connection is reset, and for a    what was on its way comes again, marked;
-                   moment refused                          the member connects again by itself, maybe
-                                                           as a second one for a moment, as above
+                   moment refused                          the member connects again by itself, for
+                                                           a moment as a second one, as above
     hold_network   a cable is pulled for a moment          nothing, or as above if it took too long
     slow_network   every piece arrives later for a moment  nothing
     kill_farm      SIGKILL of the supervisor, and of       all of the above, in one; sequences go on
