@@ -416,7 +416,7 @@ def test_a_replaced_service_goes_on_with_every_group_and_its_counts(serve):
 def test_after_a_restart_a_batch_says_so_as_far_as_it_was_handed_out(serve):
     size = entry_bytes()
     serving = serve(max_batch_bytes=2 * size + size // 2, min_batch_bytes=1)
-    with subscriber(serving, credit_bytes=5 * size) as member:
+    with subscriber(serving, credit_bytes=4 * size + size // 2) as member:
         serving.ring.write(*[Spec()] * 8)
         handed = [sequences(member.read()) for _ in range(2)]
         assert handed == [[0, 1], [2, 3]]
