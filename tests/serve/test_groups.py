@@ -379,6 +379,7 @@ def test_a_silent_member_does_not_hold_up_the_end_of_a_drain_while_another_is_th
             serving.wait(lambda: serving.groups.find("a").n_members == 2)
             serving.control.draining = 1
             batch = heir.read()
+            assert serving.groups.find("a").n_members == 2, "the silent one is still there"
             assert batch.redelivered
             assert sequences(batch) == lost
             heir.ack(batch.batch_id)

@@ -23,7 +23,13 @@ RING_BYTES = 1 << 18
 def config_of(instance):
     def make(**values):
         ring = {"bytes": RING_BYTES, "submitted_bytes": 65_536} | values.pop("ring", {})
-        tree = {"instance": instance, "ring": ring, "serve": {"address": "127.0.0.1:0"}}
+        free = "127.0.0.1:0"
+        tree = {
+            "instance": instance,
+            "ring": ring,
+            "serve": {"address": free},
+            "telemetry": {"metrics_address": free},
+        }
         return to_config(tree | values)
 
     return make
