@@ -148,7 +148,7 @@ examples:
   farm bench --list
   farm bench engine
   farm bench farm_to_client --seconds 30 worker.count=1
-  farm bench win_rates worker.games=2000 match.board=18x18 match.max_turns=500 seed=7
+  farm bench win_rates match=official worker.games=2000
                                      a table of every two policies, 2,000 games each
 
 The last line on standard output is one JSON object; progress is on standard error. The exit code is
