@@ -148,14 +148,12 @@ examples:
   farm bench --list
   farm bench engine
   farm bench farm_to_client --seconds 30 worker.count=1
-  farm bench win_rates match=official worker.games=2000
-                                     a table of every two policies, 2,000 games each
+  farm bench win_rates match=official worker.games=4000
 
 The last line on standard output is one JSON object; progress is on standard error. The exit code is
 70 if anything was lost or corrupt.
 
 {OVERRIDES_HELP}"""
-
 
 REPLAY_HELP = """\
 examples:
@@ -163,8 +161,7 @@ examples:
   farm replay --check games/*.jsonl.gz
                                      many games: those that differ, the sums, exit code 70 if any
   farm replay game.gior --show       watch it; keys pause, step, change speed and seat, q quits
-  farm replay game.gior --tick 120 --seat 1
-                                     one still, as seat 1 saw it
+  farm replay game.gior --tick 120   one still; with --seat 1 as seat 1 saw it
   farm replay --import games.jsonl.gz -o games.replay
   farm replay games.replay --game 3 --export-text --every 50 -o game3.txt
 
