@@ -135,8 +135,8 @@ examples:
   farm bench --list
   farm bench engine
   farm bench farm_to_client --seconds 30 worker.count=1
-  farm bench win_rates worker.games=2000 match.board=18x18 match.max_turns=500 seed=7
-                                     a table of every two policies, 2,000 games each
+  farm bench win_rates match=official worker.games=4000
+                                     a table of every two policies, 4,000 games each
 
 The last line on standard output is one JSON object; progress is on standard error. The exit code is
 70 if anything was lost or corrupt.
