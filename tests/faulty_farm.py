@@ -126,6 +126,8 @@ class Farm:
     def signal_child(self, name, number):
         """Send a signal; the generation that it went to."""
         child = self.children()[name]
+        if not child["pid"]:  # to whom a signal would be one to everybody here
+            raise ProcessLookupError(f"{name} is down")
         os.kill(child["pid"], number)
         return child["generation"]
 
