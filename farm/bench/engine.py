@@ -27,6 +27,7 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from farm.bench.seats import with_seats
 from farm.config.board import read_map
 from farm.config.check import check
 from farm.config.load import compose
@@ -40,7 +41,6 @@ from farm.spec.boards import Board
 from farm.spec.limits import TICKS_PER_TURN
 from farm.spec.observation import frame_bytes
 
-DEFAULT_SEATS = "match.seats=[random,random]"
 DEFAULT_GAMES = "worker.games=64"
 BOARDS = ((10, 10), (20, 20), (40, 40))
 SEATS = (2, 4, 8)
@@ -199,12 +199,6 @@ def configured(overrides: Sequence[str]) -> Case:
         memory=config.worker.memory,
         rules=of_names(structs.asdict(config.rules)),
     )
-
-
-def with_seats(overrides: Sequence[str]) -> list[str]:
-    """Overrides with `random` seats before them, unless they choose a match, which has its own."""
-    chosen = any(override.startswith("match=") for override in overrides)
-    return list(overrides) if chosen else [DEFAULT_SEATS, *overrides]
 
 
 def new_game_of(case: Case) -> Settings:

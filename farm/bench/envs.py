@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from msgspec import structs
 
-from farm.bench.engine import with_seats
+from farm.bench.seats import with_seats
 from farm.config.board import read_map
 from farm.config.check import check
 from farm.config.load import compose
