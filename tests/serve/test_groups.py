@@ -199,10 +199,11 @@ def test_a_latest_group_that_nobody_drains_does_not_hold_a_lossless_one(serve):
         seen = accounts(serving)["viewer"]
         assert seen["passed"] > n // 2
         # What it has leased was passed over meanwhile: acknowledging that changes nothing.
+        serving.ring.write(Spec())  # all of the others may have been passed over
         while sequences(batch)[0] < n // 2:
             viewer.ack(batch.batch_id)
             batch = viewer.read()
-        assert accounts(serving)["viewer"].get("acknowledged", 0) < n - seen["passed"]
+        assert accounts(serving)["viewer"].get("acknowledged", 0) <= n - seen["passed"]
         assert not batch.redelivered
 
 
