@@ -17,6 +17,10 @@ from hypothesis import settings
 settings.register_profile("farm", deadline=None, print_blob=True)
 settings.load_profile("farm")
 
+# A shell starts what it puts into the background with SIGINT ignored, and every process that a test
+# starts and interrupts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE_S = 60.0
 """Far beyond what anything here takes: only a failure waits this long."""

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from farm.bench import engine
-from farm.bench.running import DEFAULTS, Receiver, Usage, pin, running_farm, say
+from farm.bench.running import Receiver, Usage, pin, running_farm, say
+from farm.engine.settings import HEIGHT, WIDTH
 
 ENGINE_SHARE: Final = 0.15
 """Share of the time for the reference."""
@@ -28,7 +29,8 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
         FarmError: farm or client failed; the message holds what they said.
     """
     pin()
-    case = engine.configured([*DEFAULTS, *overrides])
+    case = engine.configured(overrides)
+    new_game = engine.new_game_of(case)
     say(f"engine alone, for {seconds * ENGINE_SHARE:.0f} s")
     engine_steps_per_s = engine.measure(case, seconds * ENGINE_SHARE)
     reference = engine_steps_per_s * len(case.policies)
@@ -41,7 +43,7 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
         "peak_mib": round(received["peak_bytes"] / 2**20, 1),
     }
     return {
-        "board": f"{case.height}x{case.width}",
+        "board": f"{new_game.numbers[HEIGHT]}x{new_game.numbers[WIDTH]}",
         "seats": list(case.policies),
         "seconds": round(received["seconds"], 1),
         "experiences_per_s": round(rate),

@@ -13,11 +13,11 @@ from typing import Any, Final, Self
 
 import psutil
 
+from farm.bench.seats import with_seats
 from farm.errors import FarmError
 from farm.shm.control import ControlBlock
 
 N_PROCESSORS: Final = 2
-DEFAULTS: Final = ("match.seats=[random,random]", "worker.count=1")
 FIXED: Final = (
     "serve.address=127.0.0.1:0",
     "telemetry.metrics_address=127.0.0.1:0",
@@ -40,7 +40,7 @@ def pin() -> None:
 def running_farm(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
     """A running farm: its instance name and address."""
     instance = f"bench-{os.getpid()}"
-    options = [*DEFAULTS, *overrides, *FIXED, f"instance={instance}"]
+    options = [*with_seats(overrides), *FIXED, f"instance={instance}"]
     command = [sys.executable, "-m", "farm.cli.main", "up", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
