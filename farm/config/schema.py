@@ -16,6 +16,7 @@ Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 GroupName = Annotated[str, Meta(pattern=patterns.GROUP)]
 PolicyText = Annotated[str, Meta(pattern=patterns.POLICY)]
+Weight = Annotated[float, Meta(ge=-1_000_000.0, le=1_000_000.0)]
 Reload = Literal["live", "restart", "boot"]
 
 
@@ -105,6 +106,29 @@ class RulesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Ticks in which nobody moves, after which only the strongest player stays."""
     length_ticks: Annotated[int, Meta(ge=1, le=1_000_000), reload("live")] = 50_000
     """Ticks after which only the strongest player stays; `match.max_turns` truncates before."""
+
+
+class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a step is worth, a sum of these; `farm.engine.rewards` has the same by index."""
+
+    win: Annotated[Weight, reload("live")] = 1.0
+    """To every living seat of the side that is left when the rules end the game."""
+    lose: Annotated[Weight, reload("live")] = -1.0
+    """To a seat on the tick in which it is eliminated."""
+    draw: Annotated[Weight, reload("live")] = 0.0
+    """To every living seat when `match.max_turns` ends the game."""
+    land_gained: Annotated[Weight, reload("live")] = 0.0
+    """For each cell that the seat has more than a tick before."""
+    land_lost: Annotated[Weight, reload("live")] = 0.0
+    """For each cell that it has fewer: below 0 to punish."""
+    army: Annotated[Weight, reload("live")] = 0.0
+    """For each army that the seat has more than a tick before, and the opposite for each fewer."""
+    city: Annotated[Weight, reload("live")] = 0.0
+    """For each city that the seat has more than a tick before, and the opposite for each fewer."""
+    general: Annotated[Weight, reload("live")] = 0.0
+    """For each player that the seat eliminated by taking its general."""
+    step: Annotated[Weight, reload("live")] = 0.0
+    """For every step, whatever it led to."""
 
 
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -205,6 +229,7 @@ class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     match: MatchConfig = MatchConfig()
     rules: RulesConfig = RulesConfig()
+    reward: RewardConfig = RewardConfig()
     worker: WorkerConfig = WorkerConfig()
     ring: RingConfig = RingConfig()
     serve: ServeConfig = ServeConfig()
