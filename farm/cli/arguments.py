@@ -5,6 +5,7 @@ import math
 import re
 from pathlib import Path
 
+from farm.cli import arguments_reload
 from farm.config import patterns
 from farm.version import __version__
 
@@ -36,6 +37,7 @@ start here:
   farm top                           watch the processes of a running farm
   farm audit                         where every record is, of a running farm or of a dead one
   farm drain                         produce nothing more, deliver what is there, then stop
+  farm set worker.count=3            change a running farm; `farm reload` reads its files again
   farm config match=ffa4             what a config comes to, and where each value came from
   farm bench --list                  what can be measured
   farm logs --journal farm           what a farm under systemd has logged, for a person
@@ -136,6 +138,7 @@ examples:
   farm config                        every value, where it came from, when a change of it applies
   farm config match=ffa4 worker.count=3
   farm config --check env=prod       exit code 0 or 78, nothing started
+  farm config --running              what is in force in a running farm, and its epoch
   farm config --keys                 every key: type, bounds, default, meaning
   farm config --json | jq .config.match
 
@@ -195,6 +198,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_audit(commands)
     _add_drain(commands)
     _add_logs(commands)
+    for name, summary, epilog, fill in arguments_reload.COMMANDS:
+        running = _add(commands, name, summary, epilog)
+        _add_instance(running)
+        fill(running)
     _add_config(commands)
     _add_bench(commands)
     _add_replay(commands)
@@ -387,6 +394,8 @@ def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "config", "show or check the config", CONFIG_HELP)
     parser.add_argument("--check", action="store_true", help="validate only")
     parser.add_argument("--keys", action="store_true", help="explain every key")
+    parser.add_argument("--running", action="store_true", help="what is in force in a running farm")
+    _add_instance(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     _add_overrides(parser)
 

@@ -40,6 +40,8 @@ class Plan(NamedTuple):
     """Of new games."""
     max_steps: int
     """Steps of a trajectory at most (T)."""
+    is_open: bool
+    """Whether new games begin where others have ended (cohorts.py)."""
     memory: bool
     """Whether games keep what their seats have seen, and trajectories carry it."""
     chunk_bytes: int
@@ -132,6 +134,7 @@ def make_plan(config: FarmConfig, seed: int) -> Plan:
         seed=np.uint64(seed),
         settings=game_settings,
         max_steps=steps,
+        is_open=True,
         memory=memory,
         chunk_bytes=(n_seats + 1) * max_record_bytes(height * width, n_seats, steps, memory=memory),
         when_full=_WHEN_FULL[config.ring.when_full],
