@@ -17,9 +17,12 @@ what they are given before they acknowledge it. What they wrote is put together 
     slow_client    a third member that takes one message   nothing; what it had not acknowledged
                    a second, then is killed                comes again, marked
     vanish         a member is killed and the network      what it had comes again, marked, after
-                   does not say so                         `serve.client_timeout_s` at the latest
+                   does not say so                         `serve.client_timeout_s` at the latest;
+                                                           until then it counts as a second member,
+                                                           so that this may come out of order
     cut_network    every connection is reset, and for a    what was on its way comes again, marked;
-                   moment refused                          the member connects again by itself
+                   moment refused                          the member connects again by itself, for
+                                                           a moment as a second one, as above
     hold_network   a cable is pulled for a moment          nothing, or as above if it took too long
     slow_network   every piece arrives later for a moment  nothing
     kill_farm      SIGKILL of the supervisor, and of       all of the above, in one; sequences go on
@@ -182,6 +185,7 @@ class World:
                 ),
             )
             assert not account.violations, (group, account.violations[:3])
+            account.had_ghost = False
         return balance
 
     def finish(self):
@@ -256,18 +260,22 @@ class World:
         del self.witnesses["a2"]
 
     def _vanish(self, _step):
+        self.accounts["beta"].had_ghost = True
         self.proxy.hold()
         self.witnesses["b0"].kill()
         self.proxy.forget()
         self.proxy.flow()
         self.call("b0")
         self.wait_for_more("b0")
+        wait_until(lambda: self.members("beta") == 1, "the end of who vanished")
 
     def _cut_network(self, step):
+        self.accounts["beta"].had_ghost = True
         self.proxy.down()
         time.sleep(step.hold_s)
         self.proxy.up()
         self.wait_for_more("b0")
+        wait_until(lambda: self.members("beta") == 1, "the end of the connection that was cut")
 
     def _hold_network(self, step):
         self.proxy.hold()

@@ -101,8 +101,9 @@ class Farm:
         """Whether every child is at work."""
         assert self._process.poll() is None, f"the farm ended\n{self.tail_of_log()}"
         children = self.children()
-        ready = [c for c in children.values() if c["state"] is ChildState.READY]
-        return len(ready) == 1 + N_WORKERS and self.facts()["state"] is FarmState.RUNNING
+        ready = {name for name, c in children.items() if c["state"] is ChildState.READY}
+        wanted = {"experiences", *(f"rollout-{worker}" for worker in range(N_WORKERS))}
+        return wanted <= ready and self.facts()["state"] is FarmState.RUNNING
 
     def facts(self):
         """State and pid, from the control block; empty before there is one."""
@@ -125,6 +126,8 @@ class Farm:
     def signal_child(self, name, number):
         """Send a signal; the generation that it went to."""
         child = self.children()[name]
+        if not child["pid"]:  # to whom a signal would be one to everybody here
+            raise ProcessLookupError(f"{name} is down")
         os.kill(child["pid"], number)
         return child["generation"]
 

@@ -3,8 +3,9 @@
 A step is one tick of one game: a policy acts for each seat, the rules move on, and the packed
 frame of each seat (spec.observation) is copied out to a buffer. The first figure is a duel of
 `random` seats on 20x20 unless overrides say otherwise; the table beside it varies board, seats,
-batch and policy one at a time. Each figure is the median over slices of its time: what else the
-machine does shows up as a few slow slices.
+batch and policy one at a time. The grid has every policy by every number of seats on 10x10, 20x20
+and official maps, with the frames copied out and without. Each figure is the median over slices of
+its time: what else the machine does shows up as a few slow slices.
 
 `reset_share` is the part of whole games, played to their ends without copying frames, that setting
 them up takes: of the first figure's games, and of official maps by seats and policy.
@@ -39,13 +40,15 @@ from farm.spec.boards import Board
 from farm.spec.limits import TICKS_PER_TURN
 from farm.spec.observation import frame_bytes
 
-DEFAULT_MATCH = ("match.seats=[random,random]", "worker.games=64")
+DEFAULT_SEATS = "match.seats=[random,random]"
+DEFAULT_GAMES = "worker.games=64"
 BOARDS = ((10, 10), (20, 20), (40, 40))
 SEATS = (2, 4, 8)
 BATCHES = (1, 16, 64, 256, 1024)
+GRID_BOARDS = ((10, 10), (20, 20))
 OFFICIAL_SEATS = (2, 4, 8, 12)
-MAIN_SHARE = 0.4
-"""Share of the time for the first figure; the rest is divided among the table."""
+MAIN_SHARE, TABLE_SHARE = 0.3, 0.3
+"""Shares of the time for the first figure and the table; the rest is divided among the grid."""
 
 ORACLE = Path(__file__).resolve().parents[2] / "tests" / "engine" / "oracle_speed.py"
 """Where a checkout has it; an installed package does not."""
@@ -55,6 +58,8 @@ ORACLE_DEADLINE_S = 60.0
 
 _TICKS = 32
 _SLICES = 9
+_WARM_TICKS = 256
+"""Played before anything is timed: past the openings, in which a step is cheap."""
 _WHOLE_GAMES = 16
 """Games that a share of resets is measured on at a time."""
 _ROUNDS = 5
@@ -84,8 +89,9 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
 
     Returns:
         `env_steps_per_s`, `observations_per_s` (a frame of one seat each), `oracle_steps_per_s`
-        (None outside a checkout), figures of the table named by what they vary, and `reset_share`
-        by name, that of the first figure under `main`.
+        (None outside a checkout), figures of the table named by what they vary, `grid` by board,
+        seats and policy, each `[copied, not copied]`, and `reset_share` by name, that of the
+        first figure under `main`.
     """
     main = configured(overrides)
     table = _table(main)
@@ -100,11 +106,12 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     figures["observations_per_s"] = round(rate * len(main.policies))
     figures["oracle_steps_per_s"] = oracle_steps_per_s()
     for name, case in table.items():
-        figures[name] = round(measure(case, seconds * (1 - MAIN_SHARE) / len(table)))
+        figures[name] = round(measure(case, seconds * TABLE_SHARE / len(table)))
         print(f"{name:<28} {figures[name]:>12,} steps/s", file=sys.stderr)
+    figures["grid"] = _measure_grid(main, seconds * (1 - MAIN_SHARE - TABLE_SHARE))
     shares = {name: round(reset_share(case), 4) for name, case in _reset_cases(main).items()}
     for name, share in shares.items():
-        print(f"reset share {name:<16} {share:>12.2%}", file=sys.stderr)
+        print(f"reset share {name:<20} {share:>8.2%}", file=sys.stderr)
     figures["reset_share"] = shares
     return figures
 
@@ -124,10 +131,7 @@ def measure(case: Case, seconds: float, *, seed: int = 1) -> float:
     def turn() -> None:
         play(games, weights, _TICKS, np.uint64(seed), next_game, new_game, codes, actions, frames)
 
-    # Past the openings, in which every game of the batch is at the same, cheap, tick.
-    warm_until = time.perf_counter() + seconds / 10
-    turn()
-    while time.perf_counter() < warm_until:
+    for _ in range(_WARM_TICKS // _TICKS):
         turn()
     rates = []
     for _ in range(_SLICES):
@@ -178,7 +182,7 @@ def configured(overrides: Sequence[str]) -> Case:
     Raises:
         ConfigError: they describe none.
     """
-    config = compose([*DEFAULT_MATCH, *overrides]).config
+    config = compose([DEFAULT_GAMES, *with_seats(overrides)]).config
     check(config, policies=POLICY_NAMES)
     height, width = config.match.size
     return Case(
@@ -195,6 +199,12 @@ def configured(overrides: Sequence[str]) -> Case:
         memory=config.worker.memory,
         rules=of_names(structs.asdict(config.rules)),
     )
+
+
+def with_seats(overrides: Sequence[str]) -> list[str]:
+    """Overrides with `random` seats before them, unless they choose a match, which has its own."""
+    chosen = any(override.startswith("match=") for override in overrides)
+    return list(overrides) if chosen else [DEFAULT_SEATS, *overrides]
 
 
 def new_game_of(case: Case) -> Settings:
@@ -241,11 +251,37 @@ def _table(main: Case) -> dict[str, Case]:
         cases[f"games_{games}"] = main._replace(games=games)
     # From here on sizes and seats differ from the first figure's: boards are uniform.
     main = main._replace(map="uniform", given=None, teams=None)
-    for n_seats in SEATS:
-        policies = (main.policies[0],) * n_seats
-        cases[f"official_{n_seats}"] = main._replace(map="official", policies=policies)
     for height, width in BOARDS:
         cases[f"board_{height}x{width}"] = main._replace(height=height, width=width, cities=None)
     for n_seats in SEATS:
         cases[f"seats_{n_seats}"] = main._replace(policies=(main.policies[0],) * n_seats)
     return cases
+
+
+def _measure_grid(main: Case, seconds: float) -> dict[str, list[int]]:
+    """Steps a second of every case of the grid, with the frames copied out and without."""
+    cases = _grid(main)
+    share_s = seconds / len(cases) / 2
+    rates = {}
+    print(f"{'grid':<28} {'copied':>12} {'not copied':>12}  steps/s", file=sys.stderr)
+    for name, case in cases.items():
+        bare = case._replace(copy_frames=False)
+        rates[name] = [round(measure(each, share_s)) for each in (case, bare)]
+        print(f"{name:<28} {rates[name][0]:>12,} {rates[name][1]:>12,}", file=sys.stderr)
+    return rates
+
+
+def _grid(main: Case) -> dict[str, Case]:
+    """Boards by seats by policies, named `20x20_2_random`; batch and rules are the first's."""
+    uniform = main._replace(map="uniform", given=None, teams=None, cities=None)
+    boards = {
+        f"{height}x{width}": uniform._replace(height=height, width=width)
+        for height, width in GRID_BOARDS
+    }
+    boards["official"] = uniform._replace(map="official")
+    return {
+        f"{board}_{n_seats}_{name}": case._replace(policies=(name,) * n_seats)
+        for board, case in boards.items()
+        for n_seats in SEATS
+        for name in POLICY_NAMES
+    }

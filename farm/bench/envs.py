@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 from msgspec import structs
 
+from farm.bench.engine import with_seats
 from farm.config.board import read_map
 from farm.config.check import check
 from farm.config.load import compose
@@ -23,7 +24,7 @@ from farm.envs.spaces import sample_legal
 from farm.envs.vector import AgentsVectorEnv
 from farm.policies.registry import POLICY_NAMES
 
-DEFAULT_MATCH = ("match.seats=[random,random]", "worker.games=256")
+DEFAULT_GAMES = "worker.games=256"
 _SLICES = 9
 
 
@@ -35,7 +36,7 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
         same without copies, `self_play` in place with every seat an agent; `with_sampling` is
         `in_place` with the time for drawing actions.
     """
-    config = compose([*DEFAULT_MATCH, *overrides]).config
+    config = compose([DEFAULT_GAMES, *with_seats(overrides)]).config
     check(config, policies=POLICY_NAMES)
     against = Match(
         seats=(AGENT, *config.match.seats[1:]),

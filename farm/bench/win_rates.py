@@ -3,7 +3,7 @@
 Every pair of policies plays `worker.games` duels, half of them with the seats swapped on the same
 maps. A game that reaches `match.max_turns` is truncated and won by nobody: a win rate is wins among
 all games. Intervals are Wilson's for 95 %. How many games there are does not depend on the seconds;
-overrides set `match` (its seats are left aside), `worker.games` and `seed`.
+overrides set `match` (its seats and teams are left aside), `rules`, `worker.games` and `seed`.
 """
 
 import itertools
@@ -13,19 +13,22 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+from msgspec import structs
 
+from farm.config.board import largest_board
 from farm.config.check import check
 from farm.config.load import compose
-from farm.config.schema import FarmConfig, MatchConfig
+from farm.config.schema import FarmConfig
 from farm.engine.batch import Batch
-from farm.engine.settings import Settings, settings
 from farm.policies.registry import POLICIES, POLICY_NAMES, policy_info
 from farm.policies.rollout import play_out
-from farm.spec.limits import TICKS_PER_TURN
+from farm.worker.plan import match_settings
 
 DEFAULTS: Final = ("worker.games=1000",)
 DEFAULT_SEED: Final = 1
 """Where the config has none: a table should come out the same again."""
+DUEL: Final = ("match.seats=[hunter,expander]", "match.teams=null")
+"""Whatever the match is for, it is checked as one of two; each pair then takes the seats."""
 BATCH_GAMES: Final = 50
 """Games of one kernel call; a terminal is told in between how far it is."""
 
@@ -54,11 +57,12 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
         `truncated`, its `win_rate` and the `interval` around it.
     """
     del seconds
-    config = compose([*DEFAULTS, *overrides]).config
+    config = compose([*DEFAULTS, *overrides, *DUEL]).config
     check(config, policies=POLICY_NAMES)
     seed = DEFAULT_SEED if config.seed is None else config.seed
     figures: dict[str, object] = {
-        "board": config.match.board,
+        "map": config.match.map,
+        "board": "x".join(map(str, largest_board(config.match))),
         "max_turns": config.match.max_turns,
         "seed": seed,
         "games": _games_each_way(config) * 2,
@@ -78,7 +82,8 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
 
 def play_pair(pair: tuple[str, str], config: FarmConfig, seed: int) -> Score:
     """Play two policies against each other, in both orders of seats."""
-    new_game = _new_game(config.match)
+    match = structs.replace(config.match, seats=pair, teams=None)
+    new_game = match_settings(match, config.rules)
     each_way = _games_each_way(config)
     total = np.zeros(3, np.int64)
     for first_seat, first_game in itertools.product((0, 1), range(0, each_way, BATCH_GAMES)):
@@ -113,18 +118,6 @@ def _tell(text: str) -> None:
 def _games_each_way(config: FarmConfig) -> int:
     """Half of the games, rounded up."""
     return -(-config.worker.games // 2)
-
-
-def _new_game(match: MatchConfig) -> Settings:
-    height, width = match.size
-    return settings(
-        height,
-        width,
-        2,
-        mountains=match.mountains,
-        cities=match.cities,
-        max_ticks=TICKS_PER_TURN * match.max_turns,
-    )
 
 
 _TITLE: Final = (

@@ -72,6 +72,7 @@ def audit_address(address: str) -> Audit:
                 aborted=_amount(ring.aborted),
                 in_hand=None,
                 in_ring=None,
+                damaged=None,
             )
             for ring in balance.rings
         ),

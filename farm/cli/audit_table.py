@@ -29,6 +29,8 @@ class RingRow(Struct, frozen=True):
     """Claimed and not yet published; None where that is not told."""
     in_ring: Amount | None
     """Published and not released, likewise."""
+    damaged: Amount | None
+    """Of these, records that cannot be read, as bytes in the ring are none; likewise."""
 
 
 class GroupRow(Struct, frozen=True):
@@ -120,6 +122,7 @@ def _ring_row(ring: RingBalance) -> RingRow:
         aborted=ring.aborted,
         in_hand=ring.in_hand,
         in_ring=ring.in_ring,
+        damaged=ring.damaged,
     )
 
 

@@ -89,6 +89,7 @@ class Inbox:
         self._received = Received()
         self._credit_bytes = 0
         self._unacknowledged_bytes = 0
+        self._is_drained = False
         self._waiting: deque[_Delivery] = deque()
         self._emptied: list[_Delivery] = []
         self._n_held = 0
@@ -110,9 +111,12 @@ class Inbox:
         return self._ledger.seen()
 
     @property
-    def is_credit_tight(self) -> bool:
-        """Whether more than half the credit is unacknowledged: the farm may stop sending soon."""
-        return 0 < self._credit_bytes < 2 * self._unacknowledged_bytes
+    def is_awaited(self) -> bool:
+        """Whether the farm may send no more until something is acknowledged.
+
+        More than half the credit is not, or the farm drains and has nothing else.
+        """
+        return self._is_drained or 0 < self._credit_bytes < 2 * self._unacknowledged_bytes
 
     def open(self) -> None:
         """A connection is being made."""
@@ -127,6 +131,7 @@ class Inbox:
         self._connection += 1
         self._acks.clear()
         self._unacknowledged_bytes = 0
+        self._is_drained = False
 
     def receive(self, message: bytes) -> None:
         """Take in a message.
@@ -210,6 +215,7 @@ class Inbox:
     def _deliver(self, batch: experience_pb2.ExperienceBatch, n_bytes: int) -> None:
         note = self._ledger.note
         arrived = batch.trajectories
+        self._is_drained = batch.drained
         fresh = [m for m in arrived if note(m.worker, m.generation, m.sequence)]
         self._unacknowledged_bytes += n_bytes if batch.batch_id else 0
         self._waiting.append(

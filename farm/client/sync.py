@@ -94,7 +94,8 @@ class Subscription:
         """Lists of `n` trajectories, each done when the next list is asked for.
 
         A list is shorter if `n` of them take more than half the credit: ask for more credit then.
-        The farm grants no more than half of its rings; larger ones are `ring.bytes`.
+        The farm grants no more than half of its rings; larger ones are `ring.bytes`. So are the
+        last ones of a farm that drains.
 
         Args:
             n: length of a list.
@@ -104,7 +105,7 @@ class Subscription:
             if self._auto_ack:
                 self._inbox.finish_taken()
             taken = self._inbox.try_take(n)
-            while len(taken) < n and not (taken and (partial or self._inbox.is_credit_tight)):
+            while len(taken) < n and not (taken and (partial or self._inbox.is_awaited)):
                 if not self._receive():
                     break
                 taken += self._inbox.try_take(n - len(taken))

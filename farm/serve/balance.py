@@ -58,6 +58,7 @@ def _ring_balance(ring: Ring, saved: Checkpoint) -> experience_pb2.RingBalance:
 
 
 def _group_balance(group: NamedGroup, index: int, ring: Ring) -> experience_pb2.GroupBalance:
+    group.keep(index)  # whoever has just acknowledged something shall find it here
     settled = group.settled(index)
     return experience_pb2.GroupBalance(
         group=group.name,

@@ -16,10 +16,10 @@ from farm.serve.stats import Statistics, StatsRow
 from farm.serve.upkeep import Upkeep, last_ack_age_s
 from farm.shm.control import ChildSlot, ChildState, ControlBlock
 from farm.spec.fingerprint import spec_fingerprint
+from farm.supervisor.specs import ROLLOUT_ROLE
 from farm.version import __version__
 
 _NS_PER_S = 1e9
-ROLLOUT_ROLE = "rollout"
 DROP_REASONS: Mapping[str, str] = {
     "ring_full": "dropped_records",
     "sampled": "sampled_records",

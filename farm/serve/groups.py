@@ -248,6 +248,8 @@ class Groups:
             raise ConflictError(f"group {name} is declared in serve.groups; take it out there")
         if group.n_members:
             raise ConflictError(f"group {name} has {group.n_members} members; end them first")
+        for index in range(len(self._rings)):
+            group.keep(index)
         del self._by_name[name]
         group.forget()
         return group.lag_records

@@ -10,6 +10,10 @@
 A member that holds the rings and stays silent must not starve the others of its group: once a ring
 is half full and another has nothing to take, what the silent one has goes to that one (`relieve`).
 
+While the farm drains there is no such ring, and the silent one holds up the end instead: it loses
+what it has all the same. Who has everything that is left is told so (`try_last_word`), as a client
+that collects a list of so many would wait for the rest of it.
+
 A stream never holds a ring. It starts at the oldest record while streams move the rings, and at the
 newest once a group does: it is there to watch, and what the group has yet to take may be a lot.
 """
@@ -49,6 +53,7 @@ class Hub:
         groups: those there are.
         members: of all groups, those there are now.
         streams: open ones.
+        is_draining: nothing new comes into the rings, and the farm ends when they are empty.
 
     Args:
         rings: every ring; all readers share this list, and only the hub adds to it.
@@ -60,6 +65,7 @@ class Hub:
         self.groups = groups
         self.members: set[Member] = set()
         self.streams: set[Stream] = set()
+        self.is_draining = False
         self._buffer = Buffer()
 
     @property
@@ -111,7 +117,7 @@ class Hub:
 
         A member that acknowledges now and then keeps what it has, however slow it is.
         """
-        if member.group.n_members == 1 or not any(ring.is_half_full for ring in self.rings):
+        if member.group.n_members == 1 or not self._is_waited_for:
             return False
         if member.is_silent(now_ns, limits) or not member.is_hungry(limits):
             return False
@@ -121,6 +127,10 @@ class Hub:
             if other.group is member.group and other.is_silent(now_ns, limits)
         ]
         return sum(other.reclaim() for other in silent) > 0
+
+    def try_last_word(self, member: Member) -> bytes | None:
+        """A message for a member that has all there is, once, if the farm drains."""
+        return member.try_last_word() if self.is_draining else None
 
     def open_stream(self, wanted: RecordFilter) -> Stream:
         """An observer comes."""
@@ -141,6 +151,11 @@ class Hub:
             elif self.streams:
                 ring.release(max(stream.cursors[index] for stream in self.streams))
         return sum(stream.skip_released() for stream in self.streams)
+
+    @property
+    def _is_waited_for(self) -> bool:
+        """Whether somebody waits for what members hold: a worker soon, or the end."""
+        return self.is_draining or any(ring.is_half_full for ring in self.rings)
 
     def _room_bytes(self, n_members: int) -> int:
         """What one more member of a group may hold at most: less, the more members it has.

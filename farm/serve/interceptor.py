@@ -4,6 +4,7 @@ Errors meant for the caller carry their message. Any other is a fault of ours: t
 id, the log gets the id and everything else, and nothing of the inside leaks.
 """
 
+import asyncio
 import inspect
 import secrets
 from collections.abc import Awaitable, Callable
@@ -68,6 +69,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
             except Exception as error:
                 if context.cancelled():
                     raise  # the caller has gone: gRPC ends the call, there is nobody to tell
+                if isinstance(error, grpc.aio.InternalError):
+                    # An operation on the call failed, as its connection broke, and we meet it
+                    # before gRPC has counted the call as cancelled: the caller has gone, too.
+                    raise asyncio.CancelledError from error
                 await self._abort(error, name, context)
 
         return guarded

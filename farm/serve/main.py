@@ -24,6 +24,7 @@ from farm.shm.groups import SUBMITTED_RING, GroupsBlock, attach_groups
 from farm.shm.ring import RingProducer
 from farm.shm.wake import Doorbell
 from farm.supervisor.child import ChildContext
+from farm.supervisor.specs import ROLLOUT_ROLE
 
 BUSY_PAUSE_S = 0.008
 """Least time between two rounds of the pump while somebody waits for a batch: a round costs the
@@ -144,6 +145,8 @@ class _Duty:
         while True:
             self._pump.wake.clear()
             now_ns = time.monotonic_ns()
+            # In this order: once it drains, everything is published before the round that says so.
+            self._pump.hub.is_draining = self._is_draining()
             self._pump.poll(now_ns)
             if self._is_over(now_ns):
                 return
@@ -156,6 +159,13 @@ class _Duty:
         if not self._pump.has_requests:
             return QUIET_PAUSE_S
         return min(BUSY_PAUSE_S, self._pump.limits.max_wait_ns / 2e9)
+
+    def _is_draining(self) -> bool:
+        """Whether the farm drains, and nobody is left who could publish something."""
+        control = self._ctx.control
+        return bool(control.draining) and not any(
+            slot.pid for slot in control.children if slot.role == ROLLOUT_ROLE
+        )
 
     def _is_over(self, now_ns: int) -> bool:
         if self._intake is not None and (self._ctx.stopping or self._ctx.control.draining):

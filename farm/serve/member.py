@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from farm.errors import SilentClientError
-from farm.serve.batch import Buffer, Limits, Patience
+from farm.serve.batch import LAST_WORD, Buffer, Limits, Patience
 from farm.serve.credit import Credit
 from farm.serve.filters import RecordFilter
 from farm.serve.groups import NamedGroup
@@ -47,6 +47,7 @@ class Member:
         self._patience = Patience()
         self._first_ring = 0
         self._heard_ns = 0
+        self._is_told = False
 
     def try_batch(self, now_ns: int, limits: Limits) -> tuple[bytes, Lease] | None:
         """The next message and its lease, if one is due.
@@ -66,6 +67,13 @@ class Member:
         if not enough and not self._patience.is_over(now_ns, limits.max_wait_ns):
             return None
         return self._make_batch(room, now_ns, limits)
+
+    def try_last_word(self) -> bytes | None:
+        """That it has everything there is, once after a batch and while it has that."""
+        if self._is_told or self.credit.outstanding_bytes == 0 or self._ready_bytes() > 0:
+            return None
+        self._is_told = True
+        return LAST_WORD
 
     def acknowledge(self, batch_ids: Sequence[int], now_ns: int) -> Amount:
         """The client is done with batches; what that settled.
@@ -123,6 +131,7 @@ class Member:
             filling.fill(alone, self._first_ring)
         self._first_ring = (self._first_ring + 1) % len(self._rings)
         self._patience.reset()
+        self._is_told = False
         if filling.is_empty:
             return None
         lease = self.group.lease(

@@ -83,7 +83,7 @@ class ExperienceService:
             try:
                 await self._deliver(member, context, acks)
             finally:
-                acks.cancel()
+                _let_go(acks)
 
     async def stream_experiences(self, request: bytes, context: Any) -> None:
         """Deliver what passes a filter, beside the groups."""
@@ -190,7 +190,7 @@ class ExperienceService:
             message = read.result()
         finally:
             closed.cancel()
-            read.cancel()
+            _let_go(read)
         if message is grpc.aio.EOF:
             return None
         return _parse(experience_pb2.SubmitRequest, message)
@@ -252,8 +252,13 @@ async def _unless_ended(
             raise SilentClientError(f"the client has read nothing for {timeout_s} s")
         return task.result()
     finally:
-        if not task.cancel() and not task.cancelled():
-            task.exception()  # seen, so that asyncio does not report it as lost
+        _let_go(task)
+
+
+def _let_go(task: asyncio.Future[Any]) -> None:
+    """Nobody waits for it any more."""
+    if not task.cancel() and not task.cancelled():
+        task.exception()  # seen, so that asyncio does not report it as lost
 
 
 def _parse(kind: type[Request], message: bytes) -> Request:

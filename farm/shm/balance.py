@@ -21,7 +21,14 @@ from contextlib import ExitStack
 
 from msgspec import Struct
 
-from farm.shm.groups import Amount, GroupKind, GroupsBlock, GroupSlot, attach_groups
+from farm.shm.groups import (
+    SUBMITTED_RING,
+    Amount,
+    GroupKind,
+    GroupsBlock,
+    GroupSlot,
+    attach_groups,
+)
 from farm.shm.ring_layout import (
     DATA_OFFSET,
     HEAD_OFFSET,
@@ -114,11 +121,16 @@ class Balance(Struct, frozen=True):
     """Names the lifetime of the rings."""
     rings: tuple[RingBalance, ...]
     groups: tuple[GroupTotal, ...]
+    missing: tuple[int, ...] = ()
+    """Rings of workers that were made and are not here: nothing says what was in them."""
 
     @property
     def differences(self) -> tuple[str, ...]:
         """Sums that do not come out, in words."""
-        return tuple(text for ring in self.rings for text in ring.differences)
+        return (
+            *(f"the ring of worker {ring} is missing" for ring in self.missing),
+            *(text for ring in self.rings for text in ring.differences),
+        )
 
     @property
     def exact(self) -> bool:
@@ -135,8 +147,8 @@ class Balance(Struct, frozen=True):
         }
 
     def sums(self) -> dict[str, Amount]:
-        """Attempted, published, each reason to drop, aborted and in the rings, over all rings."""
-        names = ("attempted", "published", "aborted", "in_hand", "in_ring")
+        """Attempted, published, each reason to drop, and whatever else there is, over all rings."""
+        names = ("attempted", "published", "aborted", "in_hand", "in_ring", "damaged")
         sums = {name: total(getattr(ring, name) for ring in self.rings) for name in names}
         for reason in (RING_FULL, SAMPLED):
             sums[f"dropped_{reason}"] = total(ring.dropped[reason] for ring in self.rings)
@@ -178,7 +190,9 @@ def read_balance(
         for ring, segment in rings
     )
     totals = tuple(_group_total(slot, balances, running=running) for slot in groups.slots())
-    return Balance(groups.run_id, balances, totals)
+    made = range(min(groups.n_rings, SUBMITTED_RING))
+    missing = tuple(sorted(set(made) - {ring for ring, _ in rings}))
+    return Balance(groups.run_id, balances, totals, missing)
 
 
 def read_ring(

@@ -7,7 +7,8 @@ otherwise `differences` says why not, in words.
     no groups segment, or one that is half made    nothing was ever delivered from here, or it is
                                                    being removed: nobody is owed anything
     a ring that is half made                       the dead farm was growing: made again
-    anything else that cannot be read              it may hold what somebody is owed
+    a ring that is missing, or anything else       it may hold, or have held, what somebody is owed
+      that cannot be read
 """
 
 from collections.abc import Collection, Iterator
@@ -52,11 +53,6 @@ class Leftovers(Struct, frozen=True):
         owed = self.balance.owed if self.balance else {}
         return {group: records for group, records in owed.items() if group not in besides}
 
-    @property
-    def n_bytes(self) -> int:
-        """Shared memory that it takes."""
-        return sum(_size(name) for name in self.segments)
-
 
 def look(
     instance: str, *, capacity: int, submitted_capacity: int, experiences_at: int
@@ -93,7 +89,7 @@ def look(
         names,
         tuple(differences),
         balance,
-        may_owe=bool(unreadable),
+        may_owe=bool(unreadable or balance.missing),
         unfinished=tuple(unfinished),
     )
 
@@ -140,12 +136,8 @@ def _attach_rings(
 def _ring_differences(
     groups: GroupsBlock, rings: list[tuple[int, Segment]], wanted: dict[int, int]
 ) -> Iterator[str]:
-    found = dict(rings)
     if groups.n_rings > SUBMITTED_RING:
         yield f"{groups.segment.name} says it has {groups.n_rings} rings"
-    for ring in range(min(groups.n_rings, SUBMITTED_RING)):
-        if ring not in found:
-            yield f"the ring of worker {ring} is missing"
     for ring, segment in rings:
         key = "ring.submitted_bytes" if ring == SUBMITTED_RING else "ring.bytes"
         if segment.parameter != wanted[ring]:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-from farm.config.memory import shared_memory_bytes
+from farm.config.memory import RING_OVERHEAD_BYTES, shared_memory_bytes
 from farm.config.schema import FarmConfig
 from farm.errors import CorruptDataError, LeftoversError, SegmentError, SharedMemoryFullError
 from farm.shm.balance import Balance, lag_bytes, read_instance
@@ -172,7 +172,7 @@ def take_segments(config: FarmConfig, *, seed: int, discard: bool = False) -> Se
         adopting = left.adoptable and not discard
         if not adopting:
             _clear(lease, left, discard=discard)
-        _check_room(config, left.n_bytes if adopting else 0)
+        _check_room(config, left if adopting else None)
         undo.pop_all()  # the control block has the lease from here on
     if adopting:
         return _adopt(config, lease, left)
@@ -241,9 +241,16 @@ def _check_ports(config: FarmConfig) -> None:
         ports.check_free(config.telemetry.metrics_address, key="telemetry.metrics_address")
 
 
-def _check_room(config: FarmConfig, held_bytes: int) -> None:
-    """Refuse what does not fit into shared memory, before any of it is taken."""
-    wanted, free = shared_memory_bytes(config) - held_bytes, free_bytes()
+def _check_room(config: FarmConfig, left: Leftovers | None) -> None:
+    """Refuse what does not fit into shared memory, before any of it is taken.
+
+    Going on with what is left, only the rings that are missing need any.
+    """
+    wanted, free = shared_memory_bytes(config), free_bytes()
+    if left is not None and left.balance is not None:
+        there = {ring.ring for ring in left.balance.rings}
+        missing = _wanted_rings(config).keys() - there
+        wanted = sum(_wanted_rings(config)[ring] + RING_OVERHEAD_BYTES for ring in missing)
     if wanted > free:
         raise SharedMemoryFullError(
             f"the farm wants {wanted} bytes of shared memory (worker.count="

@@ -62,6 +62,39 @@ def test_a_pair_turned_around_is_the_same_games_seen_from_the_other_side():
     assert (one.won, one.lost, one.truncated) == (other.lost, other.won, other.truncated)
 
 
+def table_of(capsys, *overrides):
+    """The figures of a small table, without the settings that it tells."""
+    assert cli.main(["bench", "win_rates", "worker.games=6", *overrides]) == EXIT_OK
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_it_plays_on_the_map_and_by_the_rules_that_the_config_names(capsys):
+    official = table_of(capsys, "match=official", "match.max_turns=200")
+    assert (official["map"], official["board"]) == ("official", "23x23")
+    small = ("match.board=10x10", "match.cities=2", "match.max_turns=150")
+    uniform, simple = (table_of(capsys, *small, f"rules={r}") for r in ("official", "simple"))
+    assert (uniform["map"], uniform["board"]) == ("uniform", "10x10")
+    # Growth every tick: other games are decided in 300 ticks.
+    assert uniform != simple
+
+
+def test_a_match_for_more_seats_or_teams_is_played_as_duels(capsys):
+    table = table_of(capsys, "match=team2v2", "match.max_turns=100")
+    assert table["board"] == "23x23"
+    assert table["expander_random"]["won"] + table["expander_random"]["truncated"] > 0
+
+
+def test_duels_are_played_on_a_given_map_for_two_and_no_other(tmp_path, capsys):
+    rows = ". . . .\n. . . .\n"
+    given = tmp_path / "map.txt"
+    given.write_text(f"G0 . . .\n{rows}. . . G1\n", encoding="ascii")
+    override = ("match.map=fixed", f"match.map_file={given}", "match.max_turns=100")
+    assert table_of(capsys, *override)["board"] == "4x4"
+    given.write_text(f"G0 . . .\n{rows}G2 . . G1\n", encoding="ascii")
+    assert cli.main(["bench", "win_rates", *override]) == EXIT_CONFIG
+    assert "match.map_file" in capsys.readouterr().err
+
+
 def test_a_match_that_is_not_right_is_refused_by_its_key(capsys):
     assert cli.main(["bench", "win_rates", "match.board=3x3"]) == EXIT_CONFIG
     assert "match.board" in capsys.readouterr().err

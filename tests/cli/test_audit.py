@@ -9,7 +9,7 @@ from farm.shm import ring as kernels
 from farm.shm.control import ControlBlock
 from farm.shm.groups import Amount, GroupKind, Released, Settled, create_groups
 from farm.shm.ring import RingProducer
-from farm.shm.ring_layout import create_ring
+from farm.shm.ring_layout import DATA_OFFSET, attach_ring, create_ring
 from farm.spec.trajectory import N_STEPS_OFFSET, RECORD_HEADER
 
 
@@ -101,3 +101,21 @@ def test_no_farm_at_an_address_is_one_line_and_exit_code_69(run_here):
     done = run_here("audit", "127.0.0.1:1")
     assert done.returncode == 69
     assert done.stderr.count("\n") == 1
+
+
+def test_a_ring_that_is_missing_is_no_exact_balance(farm, run_here, instance):
+    _, groups, _ = farm
+    groups.n_rings = 2
+    code, found = audit(run_here, instance)
+    assert code == EXIT_INTERNAL
+    assert found["differences"] == ["the ring of worker 1 is missing"]
+
+
+def test_what_cannot_be_read_in_a_ring_is_told_as_damaged(farm, run_here, instance):
+    farm[0].close()
+    with attach_ring(instance, 0) as ring:
+        ring.store(DATA_OFFSET + 72, 0xDEAD_BEEF)
+    code, found = audit(run_here, instance)
+    assert code == 0
+    (ring,) = found["rings"]
+    assert ring["damaged"] == {"records": 2, "experiences": 20}

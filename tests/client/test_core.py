@@ -217,19 +217,37 @@ def test_credit_is_tight_when_half_of_it_is_held():
     wire = batch(0, batch_id=1)
     inbox = streaming(credit_bytes=2 * len(wire) + 1)
     inbox.receive(wire)
-    assert not inbox.is_credit_tight
+    assert not inbox.is_awaited
     inbox.receive(batch(1, batch_id=2))
-    assert inbox.is_credit_tight
+    assert inbox.is_awaited
     taken(inbox)
-    assert inbox.is_credit_tight
+    assert inbox.is_awaited
     inbox.finish_taken()
-    assert not inbox.is_credit_tight
+    assert not inbox.is_awaited
+
+
+def test_whoever_has_all_that_a_draining_farm_has_is_waited_for_until_more_comes():
+    inbox = streaming(credit_bytes=1 << 20)
+    inbox.receive(batch(0, batch_id=1))
+    assert not inbox.is_awaited
+    inbox.receive(batch(drained=True))
+    assert inbox.is_awaited
+    assert inbox.received.batches == 1
+    inbox.receive(batch(1, batch_id=2, redelivered=True))
+    assert not inbox.is_awaited
+
+
+def test_a_farm_that_comes_back_drains_no_longer():
+    inbox = streaming()
+    inbox.receive(batch(drained=True))
+    reopened(inbox)
+    assert not inbox.is_awaited
 
 
 def test_a_stream_without_credit_is_never_tight():
     inbox = streaming(credit_bytes=0)
     inbox.receive(batch(0, 1, 2))
-    assert not inbox.is_credit_tight
+    assert not inbox.is_awaited
 
 
 def test_a_repeat_is_known_by_worker_generation_and_sequence():

@@ -64,6 +64,15 @@ def test_a_member_gets_what_its_filter_names_and_the_rest_counts_as_filtered(ser
         serving.wait(lambda: filtered(client) == N // 2, "the rest to be counted")
 
 
+@faces
+def test_the_last_list_of_a_farm_that_drains_is_as_long_as_what_is_left(serve, face):
+    serving = serve()
+    serving.control.draining = 1
+    serving.ring.write(*specs(N))
+    with opened(face, serving) as client:
+        assert client.take_batches(30, 2) == [[*range(30)], [*range(30, N)]]
+
+
 def filtered(client):
     (ring,) = client.do(lambda c: c.balance()).rings
     return ring.groups[0].filtered.records

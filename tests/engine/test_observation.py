@@ -126,14 +126,18 @@ def test_the_mask_from_the_observation_is_what_the_rules_carry_out(board, seed, 
 def test_nothing_out_of_sight_changes_an_observation(board, seed, ticks, data):
     # The same position, with armies and owners of what one player can't see changed by hand.
     oracle, kernels = random_position(board, seed, ticks)
+    _, unchanged = random_position(board, seed, ticks)
     player = data.draw(st.sampled_from(oracle.players))
     enemies = [p for p in oracle.players if not oracle.friends(player, p)]
-    before = frames_of(kernels)[player]
     rng = random.Random(seed)
     for cell in set(range(oracle.n_cells)) - oracle.visible(player):
         if oracle.owner[cell] != -2 and cell not in oracle.generals:
             owner = rng.choice([-1, *enemies])
             Position.place(kernels, cell, owner, rng.randrange(100))
-    after = frames_of(kernels)[player]
-    assert np.array_equal(before["tile"], after["tile"])
-    assert np.array_equal(before["army"], after["army"])
+    # Nor do growth and decay of it, while nobody moves.
+    for _ in range(4):
+        frames, expected = (frames_of(game)[player] for game in (kernels, unchanged))
+        assert np.array_equal(frames["tile"], expected["tile"])
+        assert np.array_equal(frames["army"], expected["army"])
+        kernels.step()
+        unchanged.step()

@@ -11,7 +11,7 @@ from pettingzoo.test import parallel_api_test
 
 from farm.engine import rules
 from farm.engine.batch import Batch
-from farm.envs.kernels import mask_agents, step_agents
+from farm.envs.kernels import seat_agents, step_agents
 from farm.envs.match import Match
 from farm.envs.parallel import AgentsParallelEnv
 from farm.envs.single import AgentEnv
@@ -141,5 +141,5 @@ def test_the_kernels_of_environments_are_compiled_once_whatever_is_played():
         env = AgentsVectorEnv(2 * len(match.agents), match)
         obs, _ = env.reset(seed=1)
         env.step(sample_legal(obs["action_mask"], np.random.default_rng(1)))
-    for kernel in (mask_agents, step_agents):
+    for kernel in (seat_agents, step_agents):
         assert len(kernel.signatures) == 1

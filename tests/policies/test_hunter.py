@@ -217,6 +217,20 @@ def acted(batch, seat, notes, note_maps):
     return action, batch.games.notes.tobytes(), batch.games.note_maps.tobytes()
 
 
+def plain_cells(games, among):
+    """Those of some cells on which a general could stand."""
+    return np.flatnonzero(among & (games.terrain[0] == tiles.PLAIN))
+
+
+def move_general(games, seat, to):
+    """Put a general that is out of sight elsewhere, by hand."""
+    cell = int(games.general[0, seat])
+    games.general[0, seat] = to
+    games.terrain[0, [cell, to]] = tiles.PLAIN, tiles.GENERAL
+    games.structure[0, cell >> 6] &= ~np.uint64(1 << (cell & 63))
+    games.structure[0, to >> 6] |= np.uint64(1 << (to & 63))
+
+
 @examples(max_examples=60)
 @given(SEEDS, st.integers(0, 250), st.integers(0, 1))
 def test_nothing_out_of_sight_changes_its_action_or_its_notes(seed, ticks, seat):
@@ -233,6 +247,8 @@ def test_nothing_out_of_sight_changes_its_action_or_its_notes(seed, ticks, seat)
         if batch.games.owner[0, cell] != -2 and cell not in batch.games.general[0]:
             owner = int(rng.choice((-1, 1 - seat)))
             place(batch.games, 0, int(cell), owner, int(rng.integers(0, 60)))
+    if hidden[batch.games.general[0, 1 - seat]]:
+        move_general(batch.games, 1 - seat, int(rng.choice(plain_cells(batch.games, hidden))))
     batch.games.scratch_maps[:] = rng.integers(0, 2**63, batch.games.scratch_maps.shape)
     batch.games.scratch_lists[:] = 0
     batch.games.notes[0, 1 - seat] = 0

@@ -336,6 +336,54 @@ def test_silent_members_lose_their_leases_to_their_own_group_only(serve):
             assert sequences(batch) == lost[: len(batch.trajectories)]
 
 
+def test_who_has_everything_that_a_draining_farm_has_is_told_so_once(serve):
+    serving = serve(lease_s=60.0)
+    serving.control.draining = 1
+    serving.ring.write(*[Spec()] * 3)
+    with subscriber(serving, group="a") as member:
+        batch = member.read()
+        assert (sequences(batch), batch.drained) == ([0, 1, 2], False)
+        told = member.read()
+        assert (sequences(told), told.batch_id, told.drained) == ([], 0, True)
+        with subscriber(serving, group="b") as other:
+            assert sequences(other.read()) == [0, 1, 2]
+            assert other.read().drained
+        member.ack(batch.batch_id)
+        serving.ring.write(Spec())  # what has come since, member by member, as from one that left
+        assert sequences(member.read()) == [3]
+        assert member.read().drained
+
+
+def test_nobody_is_told_while_a_worker_may_still_publish(serve):
+    serving = serve(lease_s=60.0)
+    serving.control.children[1].pid = 1
+    serving.control.draining = 1
+    serving.ring.write(Spec())
+    with subscriber(serving) as member:
+        assert sequences(member.read()) == [0]
+        beat = serving.slot.heartbeat_ns
+        serving.wait(lambda: serving.slot.heartbeat_ns > beat, "a round with nothing to take")
+        serving.ring.write(Spec())
+        assert sequences(member.read()) == [1]
+        serving.control.children[1].pid = 0
+        assert member.read().drained
+
+
+def test_a_silent_member_does_not_hold_up_the_end_of_a_drain_while_another_is_there(serve):
+    serving = serve(lease_s=0.05, credit_bytes=3 * entry_bytes())
+    serving.ring.write(*[Spec()] * 3)
+    with subscriber(serving, group="a") as silent:
+        lost = sequences(silent.read())
+        with subscriber(serving, group="a") as heir:
+            serving.wait(lambda: serving.groups.find("a").n_members == 2)
+            serving.control.draining = 1
+            batch = heir.read()
+            assert batch.redelivered
+            assert sequences(batch) == lost
+            heir.ack(batch.batch_id)
+            serving.wait(lambda: head(serving) == tail(serving), "everything acknowledged")
+
+
 def restart(serving):
     """As after a kill: the members' leases are gone, and so is everything the service knew."""
     serving.stop_service()
@@ -368,7 +416,7 @@ def test_a_replaced_service_goes_on_with_every_group_and_its_counts(serve):
 def test_after_a_restart_a_batch_says_so_as_far_as_it_was_handed_out(serve):
     size = entry_bytes()
     serving = serve(max_batch_bytes=2 * size + size // 2, min_batch_bytes=1)
-    with subscriber(serving, credit_bytes=5 * size) as member:
+    with subscriber(serving, credit_bytes=4 * size + size // 2) as member:
         serving.ring.write(*[Spec()] * 8)
         handed = [sequences(member.read()) for _ in range(2)]
         assert handed == [[0, 1], [2, 3]]

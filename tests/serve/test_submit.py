@@ -284,6 +284,20 @@ def test_a_replaced_service_goes_on_with_the_sequences_of_the_ring(serve):
         assert received == [0, 1, 2, 3]
 
 
+def test_a_farm_that_drains_takes_nothing_new_in(serve):
+    serving = serve(takes_in=True)
+    submit(serving, opened(), batch(message(Spec())))
+    serving.control.draining = 1
+    beat = serving.slot.heartbeat_ns
+    serving.wait(lambda: serving.slot.heartbeat_ns > beat, "a round")
+    code, detail = refused(serving, opened(), batch(message(Spec())))
+    assert code is Code.UNAVAILABLE
+    assert "stopping" in detail
+    assert RingView(serving.submitted).records == 1
+    with subscriber(serving) as member:
+        assert sequences(member.read()) == [0]
+
+
 def test_a_sender_that_waits_while_the_farm_stops_is_told_so(serve):
     serving = serve(takes_in=True)
     assert serving.address

@@ -74,6 +74,15 @@ def test_a_sole_member_gets_a_seat_s_game_in_order_repeats_apart():
     assert "out of order" in made.violations[0]
 
 
+def test_what_a_ghost_had_may_come_late_if_it_is_marked():
+    made = account(rows(0, 2), is_ordered=True)
+    made.had_ghost = True
+    made.add(rows(1, redelivered=1))
+    assert not made.violations
+    made.add(rows(5, 4))
+    assert "out of order" in made.violations[0]
+
+
 def test_a_file_is_read_on_from_where_it_ended_and_half_an_entry_is_left_for_later(tmp_path):
     made = Account()
     path = tmp_path / "a.bin"

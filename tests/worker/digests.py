@@ -15,7 +15,9 @@ from farm.config.schema import MatchConfig
 from farm.shm.control import NEXT_GAME_OFFSET
 
 N_GAMES = 5
-MATCH = MatchConfig(board="8x9", seats=("expander", "random", "expander"), max_turns=50, cities=3)
+MATCH = MatchConfig(
+    board="8x9", seats=("expander|hunter", "random", "hunter"), max_turns=50, cities=3
+)
 ORIGIN = ("worker", "generation", "sequence", "wall_time_ns", "checksum")
 """Fields that say who made a trajectory, and the checksum over them."""
 
