@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,10 +24,11 @@ from msgspec import structs
 
 from farm.config.board import largest_board
 from farm.config.check import check
-from farm.config.load import COMMAND_LINE, compose
+from farm.config.load import COMMAND_LINE, compose, conf_dir
 from farm.config.memory import shared_memory_bytes
 from farm.config.reload import ReloadPlan
 from farm.config.schema import FarmConfig, SupervisorConfig
+from farm.config.watch import FileWatch
 from farm.errors import (
     EXIT_OK,
     CorruptDataError,
@@ -85,6 +87,7 @@ def run(
     quiet: bool = False,
     discard: bool = False,
     signals: SignalQueue | None = None,
+    folders: Sequence[Path] = (),
 ) -> int:
     """Run a farm until it is told to stop; main thread only.
 
@@ -96,6 +99,7 @@ def run(
             level.
         discard: throw away what a dead farm of this name left, whoever is owed something of it.
         signals: entered already, with what has come since; None takes signals from here on.
+        folders: of the config's files, the first that has one wins; the packaged alone if empty.
 
     Returns:
         The exit code: 0 after a stop that was asked for, else see `farm.supervisor.arbiter`.
@@ -107,7 +111,8 @@ def run(
     """
     with ExitStack() as stack:
         signals = signals or stack.enter_context(SignalQueue())
-        composed = compose(overrides)
+        watch = FileWatch(folders or [conf_dir()])  # before they are read: no change is missed
+        composed = compose(overrides, folders=folders)
         config = composed.config
         check(config, policies=POLICY_NAMES)
         _log_as_supervisor(config)
@@ -117,7 +122,8 @@ def run(
         stack.callback(segments.end)
         _publish(config, segments.control, quiet=quiet)
         farm = _Farm(config, segments, cold=not warm_stamp.is_warm(), quiet=quiet)
-        farm.reloader = Reloader(segments.control, farm, _composed, config, overrides)
+        read = partial(_composed, folders)
+        farm.reloader = Reloader(segments.control, farm, read, config, overrides, watch.poll)
         arbiter = _arbiter(farm, stack, signals, lambda: farm.serve(ready, seconds))
         arbiter.report_to(_notifier(farm.control, stack))
         arbiter.want(farm.children())
@@ -327,13 +333,13 @@ def _blob(config: FarmConfig, control: ControlBlock, *, quiet: bool) -> bytes:
     return msgspec.json.encode(structs.replace(config, seed=control.seed, telemetry=telemetry))
 
 
-def _composed(overrides: Sequence[str]) -> FarmConfig:
+def _composed(folders: Sequence[Path], overrides: Sequence[str]) -> FarmConfig:
     """What files and overrides come to now.
 
     Raises:
         ConfigError: they cannot work.
     """
-    config = compose(overrides).config
+    config = compose(overrides, folders=folders).config
     check(config, policies=POLICY_NAMES)
     return config
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import msgspec
 import yaml
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         epoch, config = _running(args.instance)
         _print(running_json(epoch, config) if args.json else "\n".join(running_text(epoch, config)))
         return 0
-    composed = compose(args.overrides)
+    composed = compose(args.overrides, folders=config_folders(args.config_dir))
     if args.check:
         check(composed.config, policies=POLICY_NAMES)
         shared = shared_memory_bytes(composed.config)
@@ -45,6 +46,11 @@ def run(args: argparse.Namespace) -> int:
     _print(config_json(composed) if args.json else "\n".join(config_text(composed)))
     check(composed.config, policies=POLICY_NAMES)
     return 0
+
+
+def config_folders(folder: Path | None) -> list[Path]:
+    """Where the files of a config are: a folder of the user's, and behind it the packaged one."""
+    return [] if folder is None else [folder, conf_dir()]
 
 
 def config_text(composed: Composed) -> Iterator[str]:

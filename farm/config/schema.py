@@ -224,6 +224,13 @@ class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Host and port of /metrics, /healthz and /readyz; port 0 takes a free one, null has none."""
 
 
+class FilesConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The files of the config itself."""
+
+    watch: Annotated[bool, reload("live")] = False
+    """Whether a running farm reloads by itself when the files of its config have changed."""
+
+
 class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole config of one farm."""
 
@@ -235,6 +242,7 @@ class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     serve: ServeConfig = ServeConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+    config: FilesConfig = FilesConfig()
     instance: Annotated[str, Meta(pattern=patterns.INSTANCE), reload("boot")] = "default"
     """Name of this farm on this machine: part of its shared-memory names."""
     seed: Annotated[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None, reload("boot")] = None

@@ -42,6 +42,14 @@ Compose = Callable[[Sequence[str]], FarmConfig]
 """A config from overrides and the files as they are now, checked; raises ConfigError."""
 
 
+Watch = Callable[[int], bool]
+"""Whether the files have changed since it last said so, at this `time.monotonic_ns`."""
+
+
+def _never(_now_ns: int) -> bool:
+    return False
+
+
 class Farm(Protocol):
     """The parts of a farm that a reload changes."""
 
@@ -74,6 +82,7 @@ class Reloader:
         compose: composes and checks.
         config: in force.
         overrides: that the farm was started with; they stay on top of the files.
+        watch: tells that the files have changed, which is heeded with `config.watch`.
     """
 
     def __init__(
@@ -83,12 +92,14 @@ class Reloader:
         compose: Compose,
         config: FarmConfig,
         overrides: Sequence[str],
+        watch: Watch = _never,
     ) -> None:
         self.config = config
         self._control = control
         self._farm = farm
         self._compose = compose
         self._overrides = tuple(overrides)
+        self._watch = watch
         self._answered = 0
         self._is_due = False
         self._underway: _Underway | None = None
@@ -101,6 +112,9 @@ class Reloader:
         """Do what is due: finish the reload that is under way, then begin the next."""
         if self._underway is not None:
             self._follow_up(self._underway, now_ns)
+        if self.config.config.watch and self._watch(now_ns):
+            log.get_logger().info("config_files_changed")
+            self._is_due = True
         if self._is_due and self._underway is None and self._control.state == FarmState.RUNNING:
             self._is_due = False
             self._reload(now_ns)
