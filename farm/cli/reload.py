@@ -5,19 +5,14 @@ The plan, then each child's acknowledgement. Whoever asks is the only one for as
 
 import argparse
 import json
-import os
-import signal
-import time
 
 from msgspec import structs
 
 from farm.cli.config import yaml_text
-from farm.errors import EXIT_OK, ConfigError, FarmError, UnavailableError
+from farm.errors import EXIT_OK, FarmError
+from farm.shm import requests
 from farm.shm.control import ChildState, ControlBlock
-from farm.shm.lease import running_pid
-from farm.shm.requests import PLANNED, REFUSED, Answer, read_answer, turn, write_request
-
-LOOK_S = 0.01
+from farm.shm.requests import PLANNED, Answer
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,21 +47,12 @@ def ask(
         UnavailableError: there is no such farm.
         FarmError: it does not answer in time, or a child does not acknowledge.
     """
-    pid = running_pid(instance)
-    if pid is None:
-        raise UnavailableError(f"there is no farm {instance!r}; `farm up instance={instance}`")
-    with turn(instance, deadline_s):
-        control = ControlBlock.attach(instance)
-        try:
-            request_id = write_request(control, overrides)
-            os.kill(pid, signal.SIGHUP)
-            answer = _wait(control, request_id, deadline_s, wait=wait)
-            children = _children(control, answer.epoch)
-        finally:
-            control.close()
-    if answer.outcome == REFUSED:
-        raise ConfigError("", f"refused, the config before stays in force: {answer.reason}")
-    return answer, children
+    answer = requests.ask(instance, overrides, deadline_s, wait=wait)
+    control = ControlBlock.attach(instance, readonly=True)
+    try:
+        return answer, _children(control, answer.epoch)
+    finally:
+        control.close()
 
 
 def show(answer: Answer, children: dict[str, str], *, as_json: bool) -> None:
@@ -99,24 +85,6 @@ def _show_text(answer: Answer, children: dict[str, str]) -> None:
     for name, said in children.items():
         print(f"{name:<{width}}  {said}")
     print(f"epoch {answer.epoch} after {answer.took_ms:g} ms")
-
-
-def _wait(control: ControlBlock, request_id: int, deadline_s: float, *, wait: bool) -> Answer:
-    until = time.monotonic() + deadline_s
-    while True:
-        answer = read_answer(control)
-        if (
-            answer is not None
-            and answer.id == request_id
-            and (answer.outcome != PLANNED or not wait)
-        ):
-            return answer
-        if time.monotonic() > until:
-            raise FarmError(
-                f"the farm {control.instance!r} has not answered for {deadline_s:g} s: it is still "
-                "starting, or it hangs; see its log"
-            )
-        time.sleep(LOOK_S)
 
 
 def _children(control: ControlBlock, epoch: int) -> dict[str, str]:

@@ -10,6 +10,7 @@ it is for.
 
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,13 @@ from contextlib import contextmanager
 import msgspec
 from msgspec import Struct
 
-from farm.errors import UnavailableError
+from farm.errors import ConfigError, FarmError, UnavailableError
 from farm.shm.control import MAX_REQUEST_BYTES, ControlBlock
 from farm.shm.groups import GROUPS_ROLE
+from farm.shm.lease import running_pid
 from farm.shm.segment import segment_name, shm_path
 
-_LOOK_S = 0.02
+_LOOK_S = 0.01
 
 PLANNED, DONE, REFUSED = "planned", "done", "refused"
 """How far a request has got: `planned` is stored and not yet acknowledged by all children."""
@@ -109,6 +111,36 @@ def write_answer(control: ControlBlock, answer: Answer) -> None:
     control.answer = text
 
 
+def ask(instance: str, overrides: tuple[str, ...], deadline_s: float, *, wait: bool) -> Answer:
+    """Ask a farm to reload, with overrides on top from then on.
+
+    Args:
+        instance: which farm.
+        overrides: may be none.
+        deadline_s: to be answered in.
+        wait: until the children have it, too.
+
+    Raises:
+        ConfigError: it was refused; nothing has changed.
+        UnavailableError: there is no such farm.
+        FarmError: it does not answer in time.
+    """
+    pid = running_pid(instance)
+    if pid is None:
+        raise UnavailableError(f"there is no farm {instance!r}; `farm up instance={instance}`")
+    with turn(instance, deadline_s):
+        control = ControlBlock.attach(instance)
+        try:
+            request_id = write_request(control, overrides)
+            os.kill(pid, signal.SIGHUP)
+            answer = _wait(control, request_id, deadline_s, wait=wait)
+        finally:
+            control.close()
+    if answer.outcome == REFUSED:
+        raise ConfigError("", f"refused, the config before stays in force: {answer.reason}")
+    return answer
+
+
 @contextmanager
 def turn(instance: str, deadline_s: float) -> Iterator[None]:
     """Be the only tool that asks; waits for the others.
@@ -136,3 +168,21 @@ def turn(instance: str, deadline_s: float) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _wait(control: ControlBlock, request_id: int, deadline_s: float, *, wait: bool) -> Answer:
+    until = time.monotonic() + deadline_s
+    while True:
+        answer = read_answer(control)
+        if (
+            answer is not None
+            and answer.id == request_id
+            and (answer.outcome != PLANNED or not wait)
+        ):
+            return answer
+        if time.monotonic() > until:
+            raise FarmError(
+                f"the farm {control.instance!r} has not answered for {deadline_s:g} s: it is still "
+                "starting, or it hangs; see its log"
+            )
+        time.sleep(_LOOK_S)
