@@ -16,16 +16,19 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import replace
+from msgspec import structs
 
 from farm.config.board import largest_board
 from farm.config.check import check
-from farm.config.load import COMMAND_LINE, compose
+from farm.config.load import COMMAND_LINE, compose, conf_dir
 from farm.config.memory import shared_memory_bytes
+from farm.config.reload import ReloadPlan
 from farm.config.schema import FarmConfig, SupervisorConfig
+from farm.config.watch import FileWatch
 from farm.errors import (
     EXIT_OK,
     CorruptDataError,
@@ -41,6 +44,7 @@ from farm.supervisor import ports, warm_stamp
 from farm.supervisor.arbiter import Arbiter, Rules
 from farm.supervisor.deadlines import NS_PER_S, Limits
 from farm.supervisor.notify import Notifier
+from farm.supervisor.reload import Reloader
 from farm.supervisor.restart import RestartPolicy
 from farm.supervisor.segments import Segments, take_leftovers, take_segments
 from farm.supervisor.signals import SignalQueue
@@ -67,6 +71,8 @@ ANSWER_S = 0.25
 QUIET = "warning"
 """Level of a farm that shares its terminal with a tail."""
 SEED_BITS = 63
+_ROLE_OF = {"worker": ROLLOUT_ROLE, "serve": "experiences"}
+"""Whose children a change of class `restart` in a section replaces."""
 
 Ready = Callable[[str], subprocess.Popen[bytes] | None]
 """Called with the address once the farm serves; a process that it returns is watched: the farm
@@ -81,6 +87,7 @@ def run(
     quiet: bool = False,
     discard: bool = False,
     signals: SignalQueue | None = None,
+    folders: Sequence[Path] = (),
 ) -> int:
     """Run a farm until it is told to stop; main thread only.
 
@@ -92,6 +99,7 @@ def run(
             level.
         discard: throw away what a dead farm of this name left, whoever is owed something of it.
         signals: entered already, with what has come since; None takes signals from here on.
+        folders: of the config's files, the first that has one wins; the packaged alone if empty.
 
     Returns:
         The exit code: 0 after a stop that was asked for, else see `farm.supervisor.arbiter`.
@@ -103,7 +111,8 @@ def run(
     """
     with ExitStack() as stack:
         signals = signals or stack.enter_context(SignalQueue())
-        composed = compose(overrides)
+        watch = FileWatch(folders or [conf_dir()])  # before they are read: no change is missed
+        composed = compose(overrides, folders=folders)
         config = composed.config
         check(config, policies=POLICY_NAMES)
         _log_as_supervisor(config)
@@ -112,8 +121,10 @@ def run(
         segments = take_segments(config, seed=seed, discard=discard)
         stack.callback(segments.end)
         _publish(config, segments.control, quiet=quiet)
-        farm = _Farm(config, segments, cold=not warm_stamp.is_warm())
-        arbiter = _arbiter(farm, stack, signals, lambda: farm.serve(ready, seconds, quiet=quiet))
+        farm = _Farm(config, segments, cold=not warm_stamp.is_warm(), quiet=quiet)
+        read = partial(_composed, folders)
+        farm.reloader = Reloader(segments.control, farm, read, config, overrides, watch.poll)
+        arbiter = _arbiter(farm, stack, signals, lambda: farm.serve(ready, seconds))
         arbiter.report_to(_notifier(farm.control, stack))
         arbiter.want(farm.children())
         exit_code = arbiter.run()
@@ -157,16 +168,26 @@ def drain(instance: str, deadline_s: float, *, signals: SignalQueue) -> Balance 
 
 
 class _Farm:
-    """What is decided once per farm.
+    """What a farm consists of, and how that changes.
+
+    Attributes:
+        config: in force.
+        reloader: brings in another; None where there is none, as in a drain of what is left.
 
     Args:
         config: checked.
         segments: taken.
         cold: the kernels are to be compiled first.
+        quiet: log warnings only, once the farm serves.
     """
 
-    def __init__(self, config: FarmConfig, segments: Segments, *, cold: bool) -> None:
+    def __init__(
+        self, config: FarmConfig, segments: Segments, *, cold: bool, quiet: bool = False
+    ) -> None:
         self.config = config
+        self.reloader: Reloader | None = None
+        self._quiet = quiet
+        self._settings: dict[str, int] = {}
         self.segments = segments
         self.control = segments.control
         self.cold = cold
@@ -174,7 +195,7 @@ class _Farm:
 
     def children(self) -> tuple[ChildSpec, ...]:
         """Who shall run."""
-        services = _services(self.config, self.config.worker.count)
+        services = self._services(self.config.worker.count)
         if not self.cold:
             return services
         log.get_logger().info(
@@ -187,7 +208,7 @@ class _Farm:
         address = self.control.address
         return bool(address) and ports.answers(address, ANSWER_S)
 
-    def serve(self, ready: Ready | None, seconds: float | None, *, quiet: bool) -> None:
+    def serve(self, ready: Ready | None, seconds: float | None) -> None:
         """Say that the farm is ready, once it is."""
         assert self.arbiter is not None
         address = self.control.address
@@ -199,7 +220,7 @@ class _Farm:
             startup_s=_process_age_s(),
             workers=self.config.worker.count,
         )
-        if quiet:
+        if self._quiet:
             log.set_level(QUIET)
         if self.cold:
             _remember_that_it_is_warm()
@@ -208,6 +229,40 @@ class _Farm:
         process = ready(address) if ready else None
         if process is not None:
             self.arbiter.accompany(ChildProcess(process))
+
+    def prepare(self, config: FarmConfig) -> None:
+        """Make the rings of the workers of a config that is to come."""
+        self.segments.grow(config)
+
+    def follow(self, config: FarmConfig, plan: ReloadPlan, epoch: int) -> None:
+        """Be as another config says."""
+        assert self.arbiter is not None
+        self.config = config
+        for section, role in _ROLE_OF.items():
+            if plan.restarts(section):
+                self._settings[role] = epoch
+        self.control.store_config(epoch, _blob(config, self.control, quiet=self._quiet))
+        log.set_level(QUIET if self._quiet else config.telemetry.level)
+        log.set_fields(config_epoch=epoch)
+        self.arbiter.follow(_rules(config.supervisor))
+        self.arbiter.want(self._services(config.worker.count))
+
+    def poll(self, now_ns: int) -> None:
+        """A turn of the arbiter's loop."""
+        if self.reloader is not None:
+            self.reloader.poll(now_ns)
+
+    def reload(self) -> None:
+        """Somebody asks for the config to be read again."""
+        if self.reloader is not None:
+            self.reloader.ask()
+
+    def _services(self, n_workers: int) -> tuple[ChildSpec, ...]:
+        """What runs for as long as the farm does, replaced since for what its children need."""
+        return tuple(
+            structs.replace(spec, settings=self._settings.get(spec.role, 0))
+            for spec in _services(self.config, n_workers)
+        )
 
     def drain(self, deadline_s: float) -> None:
         """Produce nothing more, and stop once everything is delivered or the time is over."""
@@ -220,7 +275,7 @@ class _Farm:
             deadline_s=deadline_s,
             owed_bytes=self.segments.lags(),
         )
-        self.arbiter.want(_services(self.config, 0))
+        self.arbiter.want(self._services(0))
         self.arbiter.stop_when(lambda: self._is_drained(until_ns))
 
     def _is_drained(self, until_ns: int) -> str:
@@ -255,11 +310,8 @@ def _log_as_supervisor(config: FarmConfig) -> None:
 
 def _publish(config: FarmConfig, control: ControlBlock, *, quiet: bool) -> None:
     """Give the children their config, and say what starts."""
-    level = QUIET if quiet else config.telemetry.level
-    telemetry = replace(config.telemetry, level=level)
-    blob = msgspec.json.encode(replace(config, seed=control.seed, telemetry=telemetry))
     epoch = control.load_config()[0] + 1
-    control.store_config(epoch, blob)
+    control.store_config(epoch, _blob(config, control, quiet=quiet))
     log.set_fields(config_epoch=epoch)
     log.get_logger().info(
         "farm_starting",
@@ -272,6 +324,24 @@ def _publish(config: FarmConfig, control: ControlBlock, *, quiet: bool) -> None:
         seats=list(config.match.seats),
         shared_memory_bytes=shared_memory_bytes(config),
     )
+
+
+def _blob(config: FarmConfig, control: ControlBlock, *, quiet: bool) -> bytes:
+    """A config as the children get it: with the seed, and with the level that they log at."""
+    level = QUIET if quiet else config.telemetry.level
+    telemetry = structs.replace(config.telemetry, level=level)
+    return msgspec.json.encode(structs.replace(config, seed=control.seed, telemetry=telemetry))
+
+
+def _composed(folders: Sequence[Path], overrides: Sequence[str]) -> FarmConfig:
+    """What files and overrides come to now.
+
+    Raises:
+        ConfigError: they cannot work.
+    """
+    config = compose(overrides, folders=folders).config
+    check(config, policies=POLICY_NAMES)
+    return config
 
 
 def _last_config(instance: str) -> FarmConfig:
@@ -304,6 +374,8 @@ def _arbiter(
         is_open=farm.is_open,
         on_ready=on_ready,
         on_drain=lambda: farm.drain(farm.control.drain_ms / MS_PER_S or DRAIN_S),
+        on_reload=farm.reload,
+        on_turn=farm.poll,
     )
     return farm.arbiter
 

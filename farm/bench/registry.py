@@ -39,6 +39,10 @@ BENCHES: Final = {
         "farm.bench.scrape",
         "milliseconds of one scrape of a farm of 64 workers",
     ),
+    "reload": BenchInfo(
+        "farm.bench.reload",
+        "milliseconds until every child of a farm at full speed has taken a changed config",
+    ),
     "farm_to_client": BenchInfo(
         "farm.bench.farm_to_client",
         "experiences a second from workers to a client that checks every one",

@@ -5,6 +5,7 @@ import math
 import re
 from pathlib import Path
 
+from farm.cli import arguments_reload
 from farm.cli.help_texts import (
     AUDIT_HELP,
     BENCH_HELP,
@@ -44,6 +45,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_audit(commands)
     _add_drain(commands)
     _add_logs(commands)
+    for name, summary, epilog, fill in arguments_reload.COMMANDS:
+        running = _add(commands, name, summary, epilog)
+        _add_instance(running)
+        fill(running)
     _add_config(commands)
     _add_bench(commands)
     _add_replay(commands)
@@ -84,6 +89,15 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="see below")
 
 
+def _add_config_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config-dir",
+        type=Path,
+        metavar="DIR",
+        help="files of the config, before the packaged ones: a config.yaml, and options of groups",
+    )
+
+
 def _add_seconds(parser: argparse.ArgumentParser, text: str, default: float | None = None) -> None:
     parser.add_argument("--seconds", type=_seconds, default=default, metavar="S", help=text)
 
@@ -98,6 +112,7 @@ def _add_up(commands: "_Commands[argparse.ArgumentParser]") -> None:
         action="store_true",
         help="throw away what a farm of this name left in shared memory",
     )
+    _add_config_dir(parser)
     _add_seconds(parser, "stop by itself after S seconds of serving (default: run until stopped)")
     _add_overrides(parser)
 
@@ -236,6 +251,9 @@ def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "config", "show or check the config", CONFIG_HELP)
     parser.add_argument("--check", action="store_true", help="validate only")
     parser.add_argument("--keys", action="store_true", help="explain every key")
+    _add_config_dir(parser)
+    parser.add_argument("--running", action="store_true", help="what is in force in a running farm")
+    _add_instance(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     _add_overrides(parser)
 

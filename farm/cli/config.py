@@ -7,7 +7,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import msgspec
 import yaml
@@ -16,7 +17,11 @@ from farm.config.check import check
 from farm.config.fields import Field, Value, fields, flatten
 from farm.config.load import COMMAND_LINE, Composed, compose, conf_dir
 from farm.config.memory import shared_memory_bytes
+from farm.config.schema import FarmConfig
+from farm.errors import UnavailableError
 from farm.policies.registry import POLICY_NAMES
+from farm.shm.control import ControlBlock
+from farm.shm.lease import running_pid
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,7 +29,11 @@ def run(args: argparse.Namespace) -> int:
     if args.keys:
         _print(keys_json() if args.json else "\n".join(keys_text()))
         return 0
-    composed = compose(args.overrides)
+    if args.running:
+        epoch, config = _running(args.instance)
+        _print(running_json(epoch, config) if args.json else "\n".join(running_text(epoch, config)))
+        return 0
+    composed = compose(args.overrides, folders=config_folders(args.config_dir))
     if args.check:
         check(composed.config, policies=POLICY_NAMES)
         shared = shared_memory_bytes(composed.config)
@@ -39,6 +48,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def config_folders(folder: Path | None) -> list[Path]:
+    """Where the files of a config are: a folder of the user's, and behind it the packaged one."""
+    return [] if folder is None else [folder, conf_dir()]
+
+
 def config_text(composed: Composed) -> Iterator[str]:
     """YAML with a comment at each value: when a change applies, and where the value came from."""
     yield f"# {conf_dir()}, {shared_memory_bytes(composed.config):,} bytes of shared memory"
@@ -49,15 +63,36 @@ def config_text(composed: Composed) -> Iterator[str]:
         yield f"#   {group:<12} {chosen:<12} {others}"
     yield ""
     values = flatten(composed.config)
-    lines = [_value_line(field, values[field.key]) for field in _in_order()]
-    width = max(map(len, lines)) + 2
-    section = ""
-    for field, line in zip(_in_order(), lines, strict=True):
-        place = field.key.rpartition(".")[0]
-        if place != section:
-            section = place
-            yield f"{place}:"
-        yield f"{line:<{width}}# {field.reload:<8} {composed.origins[field.key]}"
+    lines = {field.key: _value_line(field, values[field.key]) for field in _in_order()}
+    yield from _lines(lines, composed.origins)
+
+
+def running_text(epoch: int, config: FarmConfig) -> Iterator[str]:
+    """What a farm has in force, as YAML with the reload class of each value as its comment."""
+    yield f"# in force in farm {config.instance}, epoch {epoch}"
+    values = flatten(config)
+    yield from _lines({field.key: _value_line(field, values[field.key]) for field in _in_order()})
+
+
+def running_json(epoch: int, config: FarmConfig) -> str:
+    """The same for programs."""
+    return msgspec.json.encode({"epoch": epoch, "config": config}).decode()
+
+
+def _running(instance: str) -> tuple[int, FarmConfig]:
+    """Epoch and config of a running farm.
+
+    Raises:
+        UnavailableError: there is no such farm.
+    """
+    if running_pid(instance) is None:
+        raise UnavailableError(f"there is no farm {instance!r}; `farm up instance={instance}`")
+    control = ControlBlock.attach(instance, readonly=True)
+    try:
+        epoch, blob = control.load_config()
+        return epoch, msgspec.json.decode(blob, type=FarmConfig)
+    finally:
+        control.close()
 
 
 def config_json(composed: Composed) -> str:
@@ -93,6 +128,19 @@ def yaml_text(value: Value, *, comma: str = ", ") -> str:
     if isinstance(value, str) and _is_plain(value):
         return value
     return json.dumps(value, ensure_ascii=False)
+
+
+def _lines(lines: Mapping[str, str], origins: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Under their sections, with reload class and origin, if it is known."""
+    width = max(map(len, lines.values())) + 2
+    section = ""
+    for field in _in_order():
+        place = field.key.rpartition(".")[0]
+        if place != section:
+            section = place
+            yield f"{place}:"
+        comment = f"{field.reload:<8} {origins[field.key]}" if origins else field.reload
+        yield f"{lines[field.key]:<{width}}# {comment}"
 
 
 def _is_plain(text: str) -> bool:

@@ -23,6 +23,7 @@ start here:
   farm top                           watch the processes of a running farm
   farm audit                         where every record is, of a running farm or of a dead one
   farm drain                         produce nothing more, deliver what is there, then stop
+  farm set worker.count=3            change a running farm; `farm reload` reads its files again
   farm config match=ffa4             what a config comes to, and where each value came from
   farm bench --list                  what can be measured
   farm logs --journal farm           what a farm under systemd has logged, for a person
@@ -123,6 +124,7 @@ examples:
   farm config                        every value, where it came from, when a change of it applies
   farm config match=ffa4 worker.count=3
   farm config --check env=prod       exit code 0 or 78, nothing started
+  farm config --running              what is in force in a running farm, and its epoch
   farm config --keys                 every key: type, bounds, default, meaning
   farm config --json | jq .config.match
 

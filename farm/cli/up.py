@@ -39,6 +39,7 @@ def _run(
     # Before the imports, which take most of a start: a signal from here on is a clean stop.
     with SignalQueue() as signals:
         from farm import app  # noqa: PLC0415 - it loads NumPy, see `run`
+        from farm.cli.config import config_folders  # noqa: PLC0415 - likewise
 
         exit_code = app.run(
             args.overrides,
@@ -47,6 +48,7 @@ def _run(
             quiet=quiet,
             discard=args.discard,
             signals=signals,
+            folders=config_folders(args.config_dir),
         )
     # The farm is down and cleaned up: a late press must not change how it ended.
     for number in WATCHED:

@@ -81,7 +81,10 @@ def compose(overrides: Sequence[str] = (), *, folders: Sequence[Path] = ()) -> C
     """
     places = [folder.resolve() for folder in folders] or [conf_dir()]
     if not (places[0] / f"{PRIMARY}.yaml").is_file():
-        raise ConfigError("", f"{places[0]} has no {PRIMARY}.yaml")
+        raise ConfigError(
+            "",
+            f"{places[0]} has no {PRIMARY}.yaml; begin with a copy of {conf_dir()}/{PRIMARY}.yaml",
+        )
     lines = list(overrides)
     options = _options(places)
     override_rules.screen(lines, options)

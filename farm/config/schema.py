@@ -16,6 +16,7 @@ Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 GroupName = Annotated[str, Meta(pattern=patterns.GROUP)]
 PolicyText = Annotated[str, Meta(pattern=patterns.POLICY)]
+Weight = Annotated[float, Meta(ge=-1_000_000.0, le=1_000_000.0)]
 Reload = Literal["live", "restart", "boot"]
 
 
@@ -107,6 +108,29 @@ class RulesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Ticks after which only the strongest player stays; `match.max_turns` truncates before."""
 
 
+class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a step is worth, a sum of these; `farm.engine.rewards` has the same by index."""
+
+    win: Annotated[Weight, reload("live")] = 1.0
+    """To every living seat of the side that is left when the rules end the game."""
+    lose: Annotated[Weight, reload("live")] = -1.0
+    """To a seat on the tick in which it is eliminated."""
+    draw: Annotated[Weight, reload("live")] = 0.0
+    """To every living seat when `match.max_turns` ends the game."""
+    land_gained: Annotated[Weight, reload("live")] = 0.0
+    """For each cell that the seat has more than a tick before."""
+    land_lost: Annotated[Weight, reload("live")] = 0.0
+    """For each cell that it has fewer: below 0 to punish."""
+    army: Annotated[Weight, reload("live")] = 0.0
+    """For each army that the seat has more than a tick before, and the opposite for each fewer."""
+    city: Annotated[Weight, reload("live")] = 0.0
+    """For each city that the seat has more than a tick before, and the opposite for each fewer."""
+    general: Annotated[Weight, reload("live")] = 0.0
+    """For each player that the seat eliminated by taking its general."""
+    step: Annotated[Weight, reload("live")] = 0.0
+    """For every step, whatever it led to."""
+
+
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The rollout workers."""
 
@@ -123,7 +147,7 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class RingConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The shared-memory ring of each worker."""
 
-    bytes: Annotated[int, Meta(ge=65_536, le=1 << 34), reload("restart")] = 1 << 26
+    bytes: Annotated[int, Meta(ge=65_536, le=1 << 34), reload("boot")] = 1 << 26
     """Capacity in bytes, a power of two."""
     submitted_bytes: Annotated[int, Meta(ge=0, le=1 << 34), reload("boot")] = 1 << 22
     """Capacity of the ring for trajectories that clients hand in, likewise; 0 takes none in."""
@@ -200,16 +224,25 @@ class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Host and port of /metrics, /healthz and /readyz; port 0 takes a free one, null has none."""
 
 
+class FilesConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The files of the config itself."""
+
+    watch: Annotated[bool, reload("live")] = False
+    """Whether a running farm reloads by itself when the files of its config have changed."""
+
+
 class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole config of one farm."""
 
     match: MatchConfig = MatchConfig()
     rules: RulesConfig = RulesConfig()
+    reward: RewardConfig = RewardConfig()
     worker: WorkerConfig = WorkerConfig()
     ring: RingConfig = RingConfig()
     serve: ServeConfig = ServeConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+    config: FilesConfig = FilesConfig()
     instance: Annotated[str, Meta(pattern=patterns.INSTANCE), reload("boot")] = "default"
     """Name of this farm on this machine: part of its shared-memory names."""
     seed: Annotated[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None, reload("boot")] = None

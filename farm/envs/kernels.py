@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from farm.engine.bits import ONE, ZERO, bit_of, int64, lowest
 from farm.engine.order import neighbour
 from farm.engine.reset import reset_game
+from farm.engine.rewards import reward_of, take_stock
 from farm.engine.settings import Settings
 from farm.engine.state import (
     OUTCOME,
@@ -19,7 +20,6 @@ from farm.engine.state import (
     TERMINATED,
     TICK,
     TRUNCATED,
-    WINNER,
     Game,
     Games,
     game_frame_bytes,
@@ -47,13 +47,19 @@ class Seating(NamedTuple):
     """int32[A], seats of the agents, ascending; read."""
     actions: NDArray[np.int32]
     """int32[S], room for the actions of a tick."""
+    reward: NDArray[np.float32]
+    """float32[N_WEIGHTS], what a step is worth (engine.rewards); read."""
+    shaped: bool
+    """Whether what a step changed counts for it."""
+    stock: NDArray[np.int32]
+    """int32[A, N_STOCK], room for what each agent had before a tick."""
 
 
 class Results(NamedTuple):
     """What a step led to."""
 
     reward: NDArray[np.float32]
-    """float32[G, A]: -1 on the tick the agent is eliminated, +1 on the tick it wins, else 0."""
+    """float32[G, A]: what the step was worth by the weights of the seating; 0 to the dead."""
     terminated: NDArray[np.bool]
     """bool[G, A]: the rules ended the game, or the agent's part in it."""
     truncated: NDArray[np.bool]
@@ -135,6 +141,8 @@ def step_agents(
         _act(game, g, seating, chosen[g])
         for agent in range(seating.agents.size):
             results.alive[g, agent] = game.alive[seating.agents[agent]] != 0
+            if seating.shaped:
+                take_stock(game, int64(seating.agents[agent]), seating.stock[agent])
         step_game(game, seating.actions)
         ended = _judge_agents(game, g, seating, autoreset, results)
         results.ended[g] = ended
@@ -175,13 +183,12 @@ def _judge_agents(game: Game, g: int, seating: Seating, autoreset: int, results:
         living += game.alive[seating.agents[agent]]
     ended = outcome != PLAYING or living == 0
     for agent in range(seating.agents.size):
-        seat = seating.agents[agent]
+        seat = int64(seating.agents[agent])
         alive = game.alive[seat] != 0
         reward = np.float32(0.0)
-        if results.alive[g, agent] and not alive:
-            reward = np.float32(-1.0)
-        elif alive and outcome == TERMINATED and game.side[seat] == game.status[WINNER]:
-            reward = np.float32(1.0)
+        if results.alive[g, agent]:
+            stock = seating.stock[agent]
+            reward = reward_of(game, seat, seating.reward, seating.shaped, stock)
         results.reward[g, agent] = reward
         out = outcome == TERMINATED or not alive
         results.terminated[g, agent] = out and (ended or not autoreset)

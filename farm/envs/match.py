@@ -1,12 +1,13 @@
 """What an environment plays: board, rules, seats, and who sits on them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.engine import rewards
 from farm.engine.rules import checked, variant
 from farm.engine.settings import Settings, named_settings
 from farm.policies.lineup import lineup
@@ -42,13 +43,21 @@ class Match:
     """For each seat a number, equal for teammates; everybody alone by default."""
     rules: str | Sequence[int] | NDArray[np.int32] = "official"
     """`official`, `alternating` or `simple`, or a vector of `farm.engine.rules`."""
+    reward: str | Mapping[str, float] | Sequence[float] | NDArray[np.float32] = "sparse"
+    """`sparse` (-1 on the tick an agent is eliminated, +1 on the tick its side wins) or `shaped`,
+    as the farm's config group `reward` has them; or weights by the names of that section, those
+    that are left out 0; or a vector of `farm.engine.rewards`."""
     memory: bool = False
     """Whether observations hold what the agent saw of cells that are out of sight by now."""
 
     def __post_init__(self) -> None:
-        """Keep a vector as a tuple, so that matches can be compared and hashed."""
+        """Keep vectors as tuples, so that matches can be compared and hashed."""
         if not isinstance(self.rules, str):
             object.__setattr__(self, "rules", tuple(map(int, self.rules)))
+        if isinstance(self.reward, Mapping):
+            object.__setattr__(self, "reward", tuple(rewards.of_names(self.reward).tolist()))
+        elif not isinstance(self.reward, str):
+            object.__setattr__(self, "reward", tuple(map(float, self.reward)))
 
     @property
     def agents(self) -> tuple[int, ...]:
@@ -83,6 +92,21 @@ class Match:
             return lineup([None if name == AGENT else name for name in self.seats])
         except ValueError as error:
             raise ValueError(f"seats: {error}; or {AGENT!r}, which you play") from error
+
+    def weights_of_reward(self) -> NDArray[np.float32]:
+        """What a step is worth (engine.rewards): float32[N_WEIGHTS].
+
+        Raises:
+            ValueError: there is no set of weights of that name, or the vector is none.
+        """
+        reward = self.reward
+        if isinstance(reward, Mapping):
+            return rewards.of_names(reward)
+        if not isinstance(reward, str):
+            return rewards.checked(reward)
+        if reward not in rewards.SETS:
+            raise ValueError(f"no rewards {reward!r}; there are {', '.join(rewards.SETS)}")
+        return rewards.of_names(rewards.SETS[reward])
 
     def settings(self) -> Settings:
         """The engine's settings of such a game.

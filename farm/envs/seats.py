@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.engine import rewards
 from farm.engine.batch import reset_games
 from farm.engine.state import TICK, allocate
 from farm.envs.kernels import Results, Seating, seat_agents, step_agents
@@ -58,6 +59,9 @@ class SeatBatch:
             codes=np.zeros((n_games, n_seats), np.int32),
             agents=np.array(match.agents, np.int32),
             actions=np.zeros(n_seats, np.int32),
+            reward=match.weights_of_reward(),
+            shaped=rewards.is_shaped(match.weights_of_reward()),
+            stock=np.zeros((n_agents, rewards.N_STOCK), np.int32),
         )
         self._games = allocate(n_games, match.n_cells, n_seats, memory=match.memory)
         self._first_numbers = np.arange(n_games, dtype=np.uint64)

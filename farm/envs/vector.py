@@ -33,9 +33,10 @@ Infos = dict[str, Any]
 class AgentsVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.generic]]):
     """Agents of many games.
 
-    Observations are dictionaries (`spaces.observation_space`); rewards are sparse: -1 on the tick
-    an agent is eliminated, +1 on the tick its side wins. Infos: `tick` int32, `alive` bool, and
-    after the end of a game `final_obs` and `final_info`, with the same names; all are copies.
+    Observations are dictionaries (`spaces.observation_space`); rewards are those of
+    `match.reward`, by default -1 on the tick an agent is eliminated, +1 on the tick its side wins.
+    Infos: `tick` int32, `alive` bool, and after the end of a game `final_obs` and `final_info`,
+    with the same names; all are copies.
 
     Args:
         num_envs: agents in all, a multiple of the agents in a game.

@@ -25,6 +25,7 @@ from farm.shm.ring_layout import RingView
 from farm.spec.fingerprint import spec_fingerprint
 from farm.version import __version__
 
+US_PER_S = 1_000_000
 WORKER_ROLE = "rollout"
 SERVICE_ROLE = "experiences"
 SUPERVISOR = "supervisor"
@@ -110,6 +111,10 @@ class Collector:
         page.add(f.UPTIME, max(0, wall_ns - control.started_ns) / NS_PER_S)
         with self._segments.reading("config"):
             page.add(f.CONFIG_EPOCH, control.load_config()[0])
+        page.add(f.CONFIG_RELOADS, control.reloads, "done")
+        page.add(f.CONFIG_RELOADS, control.reloads_refused, "refused")
+        page.add(f.CONFIG_LAST_OK, control.last_reload_ok)
+        page.add(f.CONFIG_DURATION, control.reload_took_us / US_PER_S)
         for role, file in self._segments.files.items():
             page.add(f.SEGMENT_BYTES, file.n_bytes, role)
 

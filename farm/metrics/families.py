@@ -102,6 +102,25 @@ UPTIME = _gauge("farm_uptime_seconds", "Time since the farm was started", "secon
 CONFIG_EPOCH = _gauge(
     "farm_config_epoch", "Number of the config in force, one more with each change", "none", CONTROL
 )
+CONFIG_RELOADS = _counter(
+    "farm_config_reloads",
+    "Configs that the running farm was asked to take, and did or refused",
+    "reloads",
+    CONTROL,
+    ("outcome",),
+)
+CONFIG_LAST_OK = _gauge(
+    "farm_config_last_reload_successful",
+    "Whether the last config was not refused; before the first: 1",
+    YES_NO,
+    CONTROL,
+)
+CONFIG_DURATION = _gauge(
+    "farm_config_reload_duration_seconds",
+    "Time from the last reload's beginning until every child at work had the config",
+    "seconds",
+    CONTROL,
+)
 SEGMENT_BYTES = _gauge(
     "farm_segment_bytes",
     "Shared memory that a segment takes, header included",

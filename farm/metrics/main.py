@@ -30,7 +30,6 @@ from farm.supervisor.child import ChildContext
 KEY = "telemetry.metrics_address"
 DUTY_S = 0.1
 """Between two rounds of the duty cycle: how long a stop waits for this child."""
-CONFIG_CHECK_NS = 1_000_000_000
 FRESH_NS = 100_000_000
 """A page is handed out again for this long: whoever asks without end costs no more than this."""
 
@@ -131,14 +130,9 @@ async def _serve(ctx: ChildContext, endpoint: Endpoint) -> None:
 
 async def _duty(ctx: ChildContext, endpoint: Endpoint) -> None:
     """Beat and follow the config until the farm stops."""
-    next_check_ns = 0
     while not ctx.stopping:
-        now_ns = time.monotonic_ns()
-        ctx.slot.beat(now_ns)
-        if now_ns >= next_check_ns:
-            next_check_ns = now_ns + CONFIG_CHECK_NS
-            epoch, blob = ctx.control.load_config()
-            if epoch != ctx.slot.config_epoch:
-                endpoint.config = msgspec.json.decode(blob, type=FarmConfig)
-                ctx.slot.config_epoch = epoch
+        ctx.slot.beat(time.monotonic_ns())
+        if ctx.try_follow():
+            endpoint.config = ctx.config
+            ctx.acknowledge()
         await asyncio.sleep(DUTY_S)

@@ -89,6 +89,11 @@ class NamedGroup:
         """What it is done with in a ring, as of the last `keep`."""
         return self._kept[index]
 
+    def add_ring(self, worker: int) -> None:
+        """There is one more ring, behind the others."""
+        self._kept.append(self._slot.settled(worker))
+        self.leases.add_ring(self._kept[-1], self._slot.handed(worker))
+
     def join(self) -> int:
         """A member comes; its number."""
         self._count_member(1)

@@ -56,11 +56,11 @@ class Hub:
         is_draining: nothing new comes into the rings, and the farm ends when they are empty.
 
     Args:
-        rings: every ring.
+        rings: every ring; all readers share this list, and only the hub adds to it.
         groups: those there are.
     """
 
-    def __init__(self, rings: Sequence[Ring], groups: Groups) -> None:
+    def __init__(self, rings: list[Ring], groups: Groups) -> None:
         self.rings = rings
         self.groups = groups
         self.members: set[Member] = set()
@@ -79,6 +79,15 @@ class Hub:
         if self.members:
             return all(member.group.is_done for member in self.members)
         return all(stream.is_caught_up for stream in self.streams)
+
+    def add_rings(self, rings: Sequence[Ring]) -> None:
+        """There are more rings; every reader takes them from their first record on."""
+        for ring in rings:
+            self.rings.append(ring)
+            for group in self.groups:
+                group.add_ring(ring.worker)
+            for stream in self.streams:
+                stream.add_ring(ring.head)
 
     def join(self, opening: Opening, now_ns: int, *, limit_bytes: int) -> Member:
         """A subscriber comes.

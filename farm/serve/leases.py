@@ -142,6 +142,10 @@ class Group:
         self._n_spans = 0
         self.leased_records = 0
 
+    def add_ring(self, settled: Settled, handed: int) -> None:
+        """There is one more ring, behind the others."""
+        self._rings.append(_Ring(settled, mark_of(settled), handed))
+
     def join(self) -> int:
         """A new member; its number."""
         self._last_member += 1

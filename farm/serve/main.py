@@ -3,9 +3,6 @@
 import asyncio
 import time
 
-import msgspec
-
-from farm.config.schema import FarmConfig
 from farm.errors import EXIT_OK, SegmentAbsentError, SegmentNotReadyError
 from farm.rpc.names import EXPERIENCE_SERVICE
 from farm.serve.batch import Limits
@@ -40,7 +37,6 @@ HEALTH_S = 10.0
 """Time for the port to answer after it was bound."""
 GRACE_S = 1.0
 """Time for calls to end after their streams were told to."""
-CONFIG_CHECK_NS = 1_000_000_000
 _ATTACH_PAUSE_S = 0.02
 _NS_PER_S = 1e9
 
@@ -98,7 +94,7 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
             ctx.slot.state = ChildState.READY
         groups = {group.name: group.lag_records for group in hub.groups}
         ctx.log.info("experiences_serving", address=address, rings=len(rings), groups=groups)
-        await _Duty(ctx, pump, describer, upkeep, intake).run()
+        await _Duty(ctx, block, pump, describer, upkeep, intake).run()
     finally:
         pump.close()
         await health.enter_graceful_shutdown()
@@ -130,17 +126,18 @@ class _Duty:
     def __init__(
         self,
         ctx: ChildContext,
+        block: GroupsBlock,
         pump: Pump,
         describer: Describer,
         upkeep: Upkeep,
         intake: Intake | None,
     ) -> None:
         self._ctx = ctx
+        self._block = block
         self._pump = pump
         self._describer = describer
         self._upkeep = upkeep
         self._intake = intake
-        self._next_config_check_ns = 0
         self._drain_until_ns: int | None = None
 
     async def run(self) -> None:
@@ -154,7 +151,7 @@ class _Duty:
             if self._is_over(now_ns):
                 return
             self._look_after(now_ns)
-            self._follow_config(now_ns)
+            self._follow_config()
             await asyncio.sleep(self._pause_s())
             await self._rest(self._ctx.data_bell)
 
@@ -189,18 +186,19 @@ class _Duty:
             warn_ns=int(serve.stall_warn_s * _NS_PER_S),
         )
 
-    def _follow_config(self, now_ns: int) -> None:
+    def _follow_config(self) -> None:
         """Apply a newer config, and say so in the slot."""
-        if now_ns < self._next_config_check_ns:
+        ctx = self._ctx
+        if not ctx.try_follow():
             return
-        self._next_config_check_ns = now_ns + CONFIG_CHECK_NS
-        epoch, blob = self._ctx.control.load_config()
-        if epoch == self._describer.live.epoch:
-            return
-        config = msgspec.json.decode(blob, type=FarmConfig)
-        self._describer.live = LiveConfig(epoch, config)
-        self._pump.limits = Limits.of(config.serve)
-        self._ctx.slot.config_epoch = epoch
+        hub, n_rings = self._pump.hub, ctx.config.worker.count
+        known = [ring.worker for ring in hub.rings]
+        hub.add_rings(
+            attach_rings(ctx.instance, self._block, ctx.space_bells, n_rings, known=known)
+        )
+        self._describer.live = LiveConfig(ctx.epoch, ctx.config)
+        self._pump.limits = Limits.of(ctx.config.serve)
+        ctx.acknowledge()
 
     async def _rest(self, bell: Doorbell) -> None:
         """Wait for the bell, a reader, or the deadline."""

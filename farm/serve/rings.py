@@ -8,7 +8,7 @@ Those amounts stay exact whatever the ring holds. Where bytes are no record, not
 records they were; the producer's checkpoint does: everything up to it is then lost, and counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -230,7 +230,12 @@ class Ring:
 
 
 def attach_rings(
-    instance: str, groups: GroupsBlock, space_bells: Sequence[Doorbell], n_rings: int
+    instance: str,
+    groups: GroupsBlock,
+    space_bells: Sequence[Doorbell],
+    n_rings: int,
+    *,
+    known: Collection[int] = (),
 ) -> list[Ring]:
     """Attach to every ring of an instance, also those whose worker no longer runs.
 
@@ -239,6 +244,7 @@ def attach_rings(
         groups: its groups segment.
         space_bells: by worker.
         n_rings: rings of workers that have to be there.
+        known: rings that are left out.
 
     Raises:
         SegmentError: what `Segment.attach` raises.
@@ -251,7 +257,7 @@ def attach_rings(
             groups,
             space_bells[worker] if worker < min(SUBMITTED_RING, len(space_bells)) else None,
         )
-        for worker in sorted({*ring_indexes(instance), *range(n_rings)})
+        for worker in sorted({*ring_indexes(instance), *range(n_rings)} - set(known))
     ]
 
 

@@ -37,6 +37,10 @@ class Stream:
         self._records = 0
         self._experiences = 0
 
+    def add_ring(self, start: Mark) -> None:
+        """There is one more ring, behind the others; it is read from here on."""
+        self.cursors.append(start)
+
     @property
     def is_caught_up(self) -> bool:
         """Whether it has read and handed on everything that is there."""

@@ -9,10 +9,14 @@
     4248    children           supervisor               everyone: slots in use
     4264    draining           supervisor               service: take nothing new in
     4272    drain deadline     `farm drain`             supervisor, on SIGUSR1: milliseconds
+    4280    reloads            supervisor               tools: done, refused, whether the last one
+                                                        was done, its duration in us
     4352    address            experiences service      supervisor, tools: HOST:PORT once bound
     4608    metrics address    metrics child            service, tools: HOST:PORT once bound
     8192    config             supervisor               children: see store_config
     143360  80 slots of 1152 bytes, one a child
+    235520  request            tools, in turns          supervisor, on SIGHUP: requests.py
+    243712  answer             supervisor               tools
 
     +0      state              child while it runs, supervisor before and after: ChildState
     +8      heartbeat          child (supervisor at spawn): time.monotonic_ns
@@ -50,7 +54,7 @@ from farm.shm.cells import CellView, TextCell, WordCell
 from farm.shm.lease import CONTROL_ROLE, Lease, acquire_instance, unlink_instance
 from farm.shm.segment import Segment, SegmentKind, segment_name
 
-CONTROL_LAYOUT = 3
+CONTROL_LAYOUT = 4
 """Bump with any change of offsets or meaning above, labels included."""
 
 MAX_CHILDREN = 80
@@ -69,7 +73,12 @@ _RESTARTS_OFFSET = 512
 _HISTOGRAMS_OFFSET = 640
 _HISTOGRAM_BYTES = 128
 _SUM_AT = _HISTOGRAM_BYTES - 8
-CONTROL_BYTES = _SLOTS_OFFSET + MAX_CHILDREN * _SLOT_BYTES
+_REQUEST_OFFSET = _SLOTS_OFFSET + MAX_CHILDREN * _SLOT_BYTES
+_REQUEST_BYTES = 8192
+_ANSWER_OFFSET = _REQUEST_OFFSET + _REQUEST_BYTES
+MAX_REQUEST_BYTES = _REQUEST_BYTES - 8
+"""Of a request or an answer."""
+CONTROL_BYTES = _ANSWER_OFFSET + _REQUEST_BYTES
 
 COUNTERS = (
     "env_steps",
@@ -271,9 +280,15 @@ class ControlBlock(CellView):
     n_children = WordCell(_FARM_OFFSET + 24)
     draining = WordCell(_FARM_OFFSET + 40)
     drain_ms = WordCell(_FARM_OFFSET + 48)
+    reloads = WordCell(_FARM_OFFSET + 56)
+    reloads_refused = WordCell(_FARM_OFFSET + 64)
+    last_reload_ok = WordCell(_FARM_OFFSET + 72)
+    reload_took_us = WordCell(_FARM_OFFSET + 80)
     address = TextCell(_FARM_OFFSET + 128, 8 + 248)
     metrics_address = TextCell(_FARM_OFFSET + 384, 8 + 248)
     next_game = WordCell(NEXT_GAME_OFFSET)
+    request = TextCell(_REQUEST_OFFSET, _REQUEST_BYTES)
+    answer = TextCell(_ANSWER_OFFSET, _REQUEST_BYTES)
 
     _state = WordCell(_FARM_OFFSET + 16)
     _config_stamp = WordCell(_FARM_OFFSET + 32)
@@ -318,6 +333,7 @@ class ControlBlock(CellView):
             raise
         block = cls(instance, segment, lease)
         block.seed = seed
+        block.last_reload_ok = 1
         block.n_children = n_children
         block.started_ns = time.time_ns()
         segment.make_ready()
@@ -342,8 +358,9 @@ class ControlBlock(CellView):
         for slot in block.children:
             slot.retire()
         block.state = FarmState.STARTING
-        block.address = block.metrics_address = ""
+        block.address = block.metrics_address = block.request = block.answer = ""
         block.draining = block.drain_ms = 0
+        block.last_reload_ok = 1
         block.started_ns = time.time_ns()
         if seed is not None:
             block.seed = seed
@@ -383,6 +400,11 @@ class ControlBlock(CellView):
     def children(self) -> list[ChildSlot]:
         """The slots in use."""
         return list(self._slots[: min(self.n_children, MAX_CHILDREN)])
+
+    @property
+    def config_stamp(self) -> int:
+        """Another one with every config that is stored: one word, to be looked at often."""
+        return self._config_stamp
 
     def store_config(self, epoch: int, blob: bytes) -> None:
         """Publish a config; readers get this one or the one before, whole.

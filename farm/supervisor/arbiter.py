@@ -10,12 +10,13 @@
 shrinking and stopping are one mechanism: to stop is to want nothing, one stage at a time in reverse
 start order. The farm's exit code is that of the first reason to stop:
 
-    0       asked to (SIGTERM, SIGINT, SIGHUP), or a companion ended with 0
+    0       asked to (SIGTERM, SIGINT), or a companion ended with 0
     69, 78  a child that has never been ready ended with this code: it cannot run here
     70      a child died more often than intensity and period allow, or a task failed
 
 A second signal kills every child at once; the exit code stays 0, as the farm did what it was told.
-SIGUSR1 is no wish to stop: `farm drain` sends it, and whoever wired the arbiter knows what to do.
+SIGUSR1 and SIGHUP are no wishes to stop: `farm drain` sends the one, the other asks for a reload;
+whoever wired the arbiter knows what to do.
 """
 
 import random
@@ -83,6 +84,8 @@ class Arbiter:
             the start ...
         on_ready: ... and this is called, once.
         on_drain: called for each SIGUSR1, unless the farm is stopping.
+        on_reload: likewise for SIGHUP, once for those that came together.
+        on_turn: called in every turn of the loop, unless the farm is stopping, with the time.
     """
 
     def __init__(
@@ -96,6 +99,8 @@ class Arbiter:
         is_open: Callable[[], bool],
         on_ready: Callable[[], None],
         on_drain: Callable[[], None] = lambda: None,
+        on_reload: Callable[[], None] = lambda: None,
+        on_turn: Callable[[int], None] = lambda _now_ns: None,
     ) -> None:
         self._control = control
         self._starter = starter
@@ -105,6 +110,8 @@ class Arbiter:
         self._is_open = is_open
         self._on_ready = on_ready
         self._on_drain = on_drain
+        self._on_reload = on_reload
+        self._on_turn = on_turn
         self._desired: dict[str, ChildSpec] = {}
         self._actual: dict[str, WatchedChild] = {}
         self._companion: Companion | None = None
@@ -126,6 +133,10 @@ class Arbiter:
         self._desired = {spec.name: spec for spec in start_order(specs)}
         n_slots = max((spec.slot + 1 for spec in self._desired.values()), default=0)
         self._control.n_children = max(self._control.n_children, n_slots)
+
+    def follow(self, rules: Rules) -> None:
+        """Go by other rules from now on."""
+        self._rules = rules
 
     def accompany(self, process: Process) -> None:
         """Watch a process that is no child: when it ends, the farm stops; it ends with the farm."""
@@ -195,17 +206,24 @@ class Arbiter:
             reason = self._is_over()
             if reason:
                 self.stop(EXIT_OK, reason)
-        for number in self._signals.try_take():
-            if number is signal.SIGUSR1:
-                if self._is_up():
-                    self._on_drain()
-            elif self._is_up():
-                self.stop(EXIT_OK, number.name)
-            elif self._phase is FarmPhase.STOPPING and (
-                self._now_ns - self._stopped_ns > ONE_PRESS_NS
-            ):
-                self._log.warning("farm_killing", reason=f"a second {number.name}")
-                self._enter(FarmEvent.KILL)
+        taken = self._signals.try_take()
+        if signal.SIGHUP in taken and self._is_up():
+            self._on_reload()
+        for number in taken:
+            if number is not signal.SIGHUP:
+                self._handle(number)
+        if self._is_up():
+            self._on_turn(self._now_ns)
+
+    def _handle(self, number: signal.Signals) -> None:
+        if number is signal.SIGUSR1:
+            if self._is_up():
+                self._on_drain()
+        elif self._is_up():
+            self.stop(EXIT_OK, number.name)
+        elif self._phase is FarmPhase.STOPPING and self._now_ns - self._stopped_ns > ONE_PRESS_NS:
+            self._log.warning("farm_killing", reason=f"a second {number.name}")
+            self._enter(FarmEvent.KILL)
 
     # replace the silent
 

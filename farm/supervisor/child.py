@@ -49,6 +49,7 @@ class ChildContext:
     generation: int
     """Incarnation of this child, from 1."""
     config: FarmConfig
+    """In force; `try_follow` replaces it."""
     seed: int
     """Of every game of this farm."""
     control: ControlBlock
@@ -59,8 +60,36 @@ class ChildContext:
     """Rung by any worker after a publish, waited on by the experiences service."""
     space_bells: list[Doorbell]
     """By worker index: rung by the experiences service after a release, if the worker is parked."""
+    epoch: int = 0
+    """Of `config`."""
+    config_stamp: int = 0
+    """Of `config`: another one in the control block says that there is a newer."""
     stopping: bool = False
     """Finish: set by SIGTERM, never cleared."""
+
+    def try_follow(self) -> bool:
+        """Take a newer config from the control block, if there is one; costs a look at one word.
+
+        Whoever has applied it says so in `slot.config_epoch`, by `acknowledge`.
+        """
+        stamp = self.control.config_stamp
+        if stamp == self.config_stamp:
+            return False
+        import msgspec  # noqa: PLC0415 - see the module's docstring
+
+        from farm.config.schema import FarmConfig  # noqa: PLC0415
+        from farm.telemetry import log  # noqa: PLC0415
+
+        self.epoch, blob = self.control.load_config()
+        self.config = msgspec.json.decode(blob, type=FarmConfig)
+        self.config_stamp = stamp
+        log.set_level(self.config.telemetry.level)
+        log.set_fields(config_epoch=self.epoch)
+        return True
+
+    def acknowledge(self) -> None:
+        """Say that `config` is applied."""
+        self.slot.config_epoch = self.epoch
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,6 +139,7 @@ def _context(args: argparse.Namespace) -> ChildContext:
 
     control = ControlBlock.attach(args.instance)
     slot = control.children[args.slot]
+    stamp = control.config_stamp  # first: of a config that comes meanwhile, it is the older
     epoch, blob = control.load_config()
     config = msgspec.json.decode(blob, type=FarmConfig)
     log.configure(
@@ -134,6 +164,8 @@ def _context(args: argparse.Namespace) -> ChildContext:
         log=log.get_logger(),
         data_bell=data_bell,
         space_bells=space_bells,
+        epoch=epoch,
+        config_stamp=stamp,
     )
 
 

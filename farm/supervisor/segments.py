@@ -73,6 +73,28 @@ class Segments:
             lags = {slot.name: lag_bytes(slot, rings) for slot in self._lossless()}
         return {name: n_bytes for name, n_bytes in lags.items() if n_bytes}
 
+    def grow(self, config: FarmConfig) -> None:
+        """Make the rings that more workers need; those of fewer stay, and are served.
+
+        Raises:
+            SharedMemoryFullError: there is not enough room; nothing has changed.
+        """
+        instance = self.control.instance
+        missing = sorted(_wanted_rings(config).keys() - set(ring_indexes(instance)))
+        wanted, free = sum(_wanted_rings(config)[ring] for ring in missing), free_bytes()
+        if wanted > free:
+            raise SharedMemoryFullError(
+                f"worker.count={config.worker.count} needs {len(missing)} more rings of ring.bytes="
+                f"{config.ring.bytes}, and {free} bytes are free in {SHM_DIR}; ask for fewer "
+                f"workers, stop another farm, or enlarge {SHM_DIR}"
+            )
+        with ExitStack() as undo:
+            for ring in missing:
+                create_ring(instance, ring, _wanted_rings(config)[ring]).close()
+                undo.callback(unlink_segment, ring_name(instance, ring))
+            undo.pop_all()
+        self._groups.n_rings = max(self._groups.n_rings, config.worker.count)
+
     def balance(self) -> Balance:
         """Where every record is, once no child is left.
 

@@ -30,9 +30,7 @@ class SignalQueue:
         # A full pipe loses signals that are queued 65,536 times already.
         self._old_wakeup_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         for number in self._watched:
-            # nohup ignores SIGHUP for us, and means it.
-            if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-                continue
+            # Also a SIGHUP that nohup ignored for us: it stops nothing, and `farm set` needs it.
             self._old_handlers[number] = signal.signal(number, _only_queue)
         return self
 

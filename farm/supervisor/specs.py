@@ -47,6 +47,8 @@ class ChildSpec(Struct, frozen=True):
     """`package.module:function`, called with a ChildContext in a fresh interpreter."""
     stage: int
     kind: Kind = Kind.SERVICE
+    settings: int = 0
+    """Epoch of the last config for which it had to be replaced; 0: none yet."""
 
 
 def warm_up() -> ChildSpec:

@@ -4,8 +4,8 @@ A chunk is at most T ticks of one game. Its trajectories begin and end with it (
 death), so that nothing half-finished is kept between chunks: the scratch memory of one game serves
 all games of a worker.
 
-Rewards are sparse: -1 on the tick a player is eliminated, +1 to every living seat of the side that
-is left when the rules end the game, 0 otherwise.
+Rewards are those of engine/rewards.py by the weights of the plan; what a step changed is looked at
+only where the weights ask for it.
 """
 
 from typing import Final
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.engine.memory import remembers, write_memory
+from farm.engine.rewards import reward_of, take_stock
 from farm.engine.rng import mix
 from farm.engine.state import (
     OUTCOME,
@@ -21,7 +22,6 @@ from farm.engine.state import (
     TERMINATED,
     TICK,
     TRUNCATED,
-    WINNER,
     Game,
     game_frame_bytes,
     score_start,
@@ -73,12 +73,14 @@ def play_chunk(game: Game, plan: Plan, scratch: Scratch) -> int:
                 scratch.actions[seat] = action
                 scratch.action[seat, n_ticks] = action
                 scratch.log_prob[seat, n_ticks] = log_prob
+                if plan.shaped:
+                    take_stock(game, seat, scratch.stock[seat])
         step_game(game, scratch.actions)
         for seat in range(game.n_seats):
             # The tick in which a player dies is the last one of its trajectory.
             played = game.alive[seat] or game.died_at[seat] == game.status[TICK] - 1
             if played and scratch.n_steps[seat] == n_ticks:
-                _add_step(game, seat, frame_bytes, n_ticks, scratch)
+                _add_step(game, seat, frame_bytes, n_ticks, plan, scratch)
         n_ticks += 1
     if remembers(game):
         _add_memories(game, frame_bytes, scratch)
@@ -116,7 +118,9 @@ def _add_memories(game: Game, frame_bytes: int, scratch: Scratch) -> None:
 
 
 @inline
-def _add_step(game: Game, seat: int, frame_bytes: int, step: int, scratch: Scratch) -> None:
+def _add_step(
+    game: Game, seat: int, frame_bytes: int, step: int, plan: Plan, scratch: Scratch
+) -> None:
     """Add what a tick led to; a seat that died in it gets no further step."""
     lz4.add_frame(
         scratch.out[seat],
@@ -128,12 +132,8 @@ def _add_step(game: Game, seat: int, frame_bytes: int, step: int, scratch: Scrat
         game.n_cells,
         game.n_words,
     )
-    reward = np.float32(0.0)
-    if not game.alive[seat]:
-        reward = np.float32(-1.0)
-    elif game.status[OUTCOME] == TERMINATED and game.side[seat] == game.status[WINNER]:
-        reward = np.float32(1.0)
-    scratch.reward[seat, step] = reward
+    stock = scratch.stock[seat]
+    scratch.reward[seat, step] = reward_of(game, seat, plan.reward, plan.shaped, stock)
     scratch.n_steps[seat] += 1
 
 

@@ -6,6 +6,7 @@ Counters and heartbeat are written by the loop that does the work: what they say
 import time
 from typing import Final
 
+from farm.errors import ConfigError
 from farm.shm.control import ChildSlot, ChildState
 from farm.shm.ring import (
     ABORTED_RECORDS,
@@ -21,7 +22,7 @@ from farm.shm.ring_layout import attach_ring
 from farm.shm.wake import MAX_WAIT_S, Doorbell
 from farm.supervisor.child import ChildContext
 from farm.worker import rollout
-from farm.worker.plan import make_plan, make_scratch
+from farm.worker.plan import Plan, Scratch, make_plan, make_scratch
 from farm.worker.rollout import Rollout
 
 _MIRRORED: Final = {
@@ -35,13 +36,7 @@ _MIRRORED: Final = {
 
 def main(context: ChildContext) -> int:
     """Play until told to stop; the batch in hand is finished and published."""
-    plan = make_plan(context.config, context.seed)
-    scratch = make_scratch(
-        plan,
-        worker=context.index,
-        generation=context.generation,
-        config_epoch=context.slot.config_epoch,
-    )
+    plan, scratch = _planned(context)
     segment = attach_ring(context.instance, context.index)
     try:
         ring = RingProducer(segment, context.generation)
@@ -57,12 +52,41 @@ def main(context: ChildContext) -> int:
     return 0
 
 
+def _planned(context: ChildContext) -> tuple[Plan, Scratch]:
+    """What the config in force comes to.
+
+    Raises:
+        ConfigError: the map file is gone.
+    """
+    plan = make_plan(context.config, context.seed)
+    scratch = make_scratch(
+        plan,
+        worker=context.index,
+        generation=context.generation,
+        config_epoch=context.epoch,
+    )
+    return plan, scratch
+
+
+def _follow(context: ChildContext, player: Rollout) -> None:
+    """Play by a newer config, if there is one, and say so once it is in force."""
+    if context.try_follow():
+        try:
+            player.follow(*_planned(context))
+        except ConfigError as error:
+            # It passed the checks, and the machine changed since: what is played on is the old one.
+            context.log.error("config_not_applied", error=str(error))  # noqa: TRY400 - see child.py
+    if player.cohorts.epoch != context.slot.config_epoch:
+        context.slot.config_epoch = player.cohorts.epoch
+
+
 def _play(context: ChildContext, player: Rollout, ring: RingProducer) -> None:
     slot = context.slot
     bell = context.space_bells[context.index]
     while not context.stopping:
         now_ns = time.monotonic_ns()
         slot.beat(now_ns)
+        _follow(context, player)
         if player.poll(now_ns, time.time_ns()):
             if player.counts[rollout.RECORDS]:
                 context.data_bell.ring()

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from farm.config.board import read_map
 from farm.config.schema import FarmConfig, MatchConfig, RulesConfig
+from farm.engine import rewards
 from farm.engine.rules import of_names
 from farm.engine.settings import HEIGHT, WIDTH, Settings, named_settings
 from farm.policies.lineup import lineup
@@ -39,6 +40,8 @@ class Plan(NamedTuple):
     """Of new games."""
     max_steps: int
     """Steps of a trajectory at most (T)."""
+    is_open: bool
+    """Whether new games begin where others have ended (cohorts.py)."""
     memory: bool
     """Whether games keep what their seats have seen, and trajectories carry it."""
     chunk_bytes: int
@@ -50,6 +53,10 @@ class Plan(NamedTuple):
     height: int
     width: int
     """Of the largest board, as above."""
+    reward: NDArray[np.float32]
+    """float32[N_WEIGHTS], what a step is worth (engine.rewards)."""
+    shaped: bool
+    """Whether what a step changed counts for it."""
     weights: NDArray[np.int32]
     """int32[n_seats, n_policies], the mix of policies on each seat (policies.lineup)."""
     versions: NDArray[np.uint64]
@@ -81,6 +88,8 @@ class Scratch(NamedTuple):
     """uint16[n_seats, n // 2]: the same memory."""
     reward: NDArray[np.float32]
     """float32[n_seats, max_steps]"""
+    stock: NDArray[np.int32]
+    """int32[n_seats, N_STOCK], what each seat had before the tick, where rewards are shaped."""
     log_prob: NDArray[np.float32]
     """float32[n_seats, max_steps]"""
     action: NDArray[np.uint16]
@@ -119,17 +128,21 @@ def make_plan(config: FarmConfig, seed: int) -> Plan:
         names[policy.code, : len(encoded)] = np.frombuffer(encoded, np.uint8)
     game_settings = match_settings(config.match, config.rules)
     height, width = int(game_settings.numbers[HEIGHT]), int(game_settings.numbers[WIDTH])
+    reward = rewards.of_names(structs.asdict(config.reward))
     n_seats, steps, memory = config.match.n_seats, config.worker.steps, config.worker.memory
     return Plan(
         seed=np.uint64(seed),
         settings=game_settings,
         max_steps=steps,
+        is_open=True,
         memory=memory,
         chunk_bytes=(n_seats + 1) * max_record_bytes(height * width, n_seats, steps, memory=memory),
         when_full=_WHEN_FULL[config.ring.when_full],
         sample_below=_threshold(config.ring.sample),
         height=height,
         width=width,
+        reward=reward,
+        shaped=rewards.is_shaped(reward),
         weights=lineup(config.match.seats),
         versions=np.array([policy.version for policy in POLICIES], np.uint64),
         hashes=np.array([policy_hash(policy.name) for policy in POLICIES], np.uint64),
@@ -179,6 +192,7 @@ def make_scratch(plan: Plan, *, worker: int, generation: int, config_epoch: int)
         memory=memory,
         memory16=memory.view(np.uint16),
         reward=np.zeros((n_seats, plan.max_steps), np.float32),
+        stock=np.zeros((n_seats, rewards.N_STOCK), np.int32),
         log_prob=np.zeros((n_seats, plan.max_steps), np.float32),
         action=np.zeros((n_seats, plan.max_steps), np.uint16),
         columns=columns,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.engine.reset import reset_game
-from farm.engine.state import OUTCOME, PLAYING, Games, allocate, view
+from farm.engine.state import OUTCOME, PLAYING, Games, view
 from farm.errors import CorruptDataError
 from farm.jit import kernel
 from farm.policies.lineup import draw_lineup
@@ -16,6 +16,7 @@ from farm.shm.control import NEXT_GAME_OFFSET
 from farm.shm.ring import PENDING, RingProducer, free_bytes, publish
 from farm.shm.ring_layout import DATA_OFFSET
 from farm.worker.chunk import NO_ROOM, drop_chunk, play_chunk, write_chunk
+from farm.worker.cohorts import Cohorts
 from farm.worker.plan import BLOCK, SAMPLE, Plan, Scratch
 
 # Words of `counts`: what one call did; what it dropped, the ring counts.
@@ -49,6 +50,9 @@ def play_batch(
 ) -> int:
     """Play a chunk of each game in turn, until `n_chunks` are played or the ring is full.
 
+    Of a plan that is not open, games in progress are played to their end and none begins; it may
+    be that none is left, and then nothing is played.
+
     A chunk is written only if the ring has room for the largest records that it could make, so that
     none is ever half written. Without that room, BLOCK ends the batch; the other policies play on
     and drop the chunk by count, so that the games are the same under every policy. All records are
@@ -77,13 +81,20 @@ def play_batch(
     n_games = games.n_seats.size
     n_games_written = 0
     half_bytes = (ring.size - DATA_OFFSET) >> 1
+    n_passed = 0
     g = first
-    while counts[CHUNKS] < n_chunks:
+    while counts[CHUNKS] < n_chunks and n_passed < n_games:
+        is_vacant = games.status[g, OUTCOME] != PLAYING or games.n_seats[g] == 0
+        if is_vacant and not plan.is_open:
+            n_passed += 1
+            g = (g + 1) % n_games
+            continue
+        n_passed = 0
         room_bytes = free_bytes(ring, cursor)
         has_room = room_bytes >= plan.chunk_bytes
         if plan.when_full == BLOCK and not has_room:
             break
-        if games.status[g, OUTCOME] != PLAYING or games.n_seats[g] == 0:
+        if is_vacant:
             number = np.uint64(fetch_add(control, NEXT_GAME_OFFSET, 1))
             reset_game(games, g, plan.seed, number, plan.settings)
             counts[GAMES_STARTED] += 1
@@ -120,17 +131,12 @@ def play_batch(
     return g
 
 
-def allocate_games(plan: Plan, n_games: int) -> Games:
-    """Room for `n_games` games of the plan; each is set up when its first chunk is played."""
-    n_cells = plan.height * plan.width
-    return allocate(n_games, n_cells, plan.weights.shape[0], memory=plan.memory)
-
-
 class Rollout:
     """Plays a worker's games in batches of about `BATCH_NS`.
 
     Attributes:
         counts: int64[N_COUNTS], what the last batch did.
+        cohorts: its games, by the configs that they are played by.
 
     Args:
         plan: settings.
@@ -148,14 +154,16 @@ class Rollout:
         control: NDArray[np.uint8],
         ring: RingProducer,
     ) -> None:
-        self._plan = plan
-        self._scratch = scratch
-        self._games = allocate_games(plan, n_games)
+        self.cohorts = Cohorts(plan, scratch, n_games)
+        self._chunk_bytes = plan.chunk_bytes
         self._control = control
         self._ring = ring
-        self._next = 0
         self._n_chunks = 1
         self.counts = np.zeros(N_COUNTS, np.int64)
+
+    def follow(self, plan: Plan, scratch: Scratch) -> None:
+        """Go on by another plan, as `Cohorts.follow` has it."""
+        self.cohorts.follow(plan, scratch)
 
     def poll(self, now_ns: int, wall_time_ns: int) -> int:
         """Play a batch; ticks played, 0 when the ring has no room for a chunk and is waited for.
@@ -168,19 +176,21 @@ class Rollout:
             CorruptDataError: the ring is damaged.
         """
         ring = self._ring
-        self._next = play_batch(
-            self._games,
-            self._plan,
-            self._scratch,
+        cohort = self.cohorts.take_turn()
+        self._chunk_bytes = cohort.plan.chunk_bytes
+        cohort.next = play_batch(
+            cohort.games,
+            cohort.plan,
+            cohort.scratch,
             self._control,
             ring.mem,
             ring.cursor,
-            self._next,
+            cohort.next,
             self._n_chunks,
             wall_time_ns,
             self.counts,
         )
-        if self._next == NO_ROOM:
+        if cohort.next == NO_ROOM:
             raise CorruptDataError(
                 f"{ring.segment.name}: a record did not fit where there was room for the largest; "
                 "its head was overwritten"
@@ -190,8 +200,8 @@ class Rollout:
 
     @property
     def room_bytes(self) -> int:
-        """Ring bytes that have to be free for the next chunk."""
-        return self._plan.chunk_bytes
+        """Ring bytes that have to be free for the chunk that found no room."""
+        return self._chunk_bytes
 
     def _pace(self, took_ns: int) -> None:
         """Set the next batch's chunks by what the last ones took, at most doubling."""

@@ -14,8 +14,9 @@ from farm.shm.control import NEXT_GAME_OFFSET
 from farm.shm.ring import CURSOR_WORDS, park, unpark
 from farm.shm.ring_layout import DATA_OFFSET
 from farm.supervisor.child import ChildContext
+from farm.worker.cohorts import allocate_games
 from farm.worker.plan import make_plan, make_scratch
-from farm.worker.rollout import EXPERIENCES, N_COUNTS, allocate_games, play_batch
+from farm.worker.rollout import EXPERIENCES, N_COUNTS, play_batch
 
 _MATCH = MatchConfig(board="10x10", seats=("random", "random"), cities=0)
 _WORKER = WorkerConfig(games=1, steps=4)

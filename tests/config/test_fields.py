@@ -43,13 +43,18 @@ def test_a_key_is_documented_typed_and_has_a_reload_class(key):
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_is_written_out_in_the_default_files(key):
     section, _, name = key.rpartition(".")
-    file = conf_dir() / (f"{section}/{default_of(section)}.yaml" if section else "config.yaml")
+    primary = yaml.safe_load((conf_dir() / "config.yaml").read_text())
+    if not section or section in primary:
+        assert name in (primary[section] if section else primary)
+        return
+    file = conf_dir() / f"{section}/{default_of(section)}.yaml"
     assert name in yaml.safe_load(file.read_text())
 
 
 def test_the_reload_class_is_that_of_the_schema():
     assert field_index()["worker.count"].reload == "live"
-    assert field_index()["ring.bytes"].reload == "restart"
+    assert field_index()["ring.bytes"].reload == "boot"
+    assert field_index()["worker.games"].reload == "restart"
     assert field_index()["serve.address"].reload == "boot"
 
 
@@ -78,7 +83,17 @@ def test_the_defaults_of_the_fields_are_those_of_the_schema():
 
 
 def test_sections_are_what_holds_keys():
-    assert sections() == {"match", "rules", "worker", "ring", "serve", "supervisor", "telemetry"}
+    assert sections() == {
+        "match",
+        "rules",
+        "reward",
+        "worker",
+        "ring",
+        "serve",
+        "supervisor",
+        "telemetry",
+        "config",
+    }
 
 
 def test_pick_refuses_a_key_that_the_tree_lacks():

@@ -135,6 +135,18 @@ def test_a_process_that_is_gone_is_left_out(farm, start_process):
     assert 'farm_child_cpu_seconds_total{child="rollout-0",role="rollout"}' not in farm.samples()
 
 
+def test_reloads_are_counted_by_outcome_with_the_last_one_s_success_and_duration(farm):
+    assert farm.samples()["farm_config_last_reload_successful"] == 1
+    control = farm.control
+    control.reloads, control.reloads_refused = 3, 2
+    control.last_reload_ok, control.reload_took_us = 0, 250_000
+    samples = farm.samples()
+    assert samples['farm_config_reloads_total{outcome="done"}'] == 3
+    assert samples['farm_config_reloads_total{outcome="refused"}'] == 2
+    assert samples["farm_config_last_reload_successful"] == 0
+    assert samples["farm_config_reload_duration_seconds"] == 0.25
+
+
 def test_the_farm_says_its_state_config_and_age(farm):
     farm.control.state = FarmState.DRAINING
     farm.control.started_ns = time.time_ns() - 90_000_000_000

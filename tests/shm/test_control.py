@@ -175,7 +175,10 @@ def test_the_number_of_children_can_grow(block, seen):
     block.n_children = MAX_CHILDREN
     assert len(seen.children) == MAX_CHILDREN
     seen_last = seen.children[-1]
-    assert seen_last.base + 1152 == CONTROL_BYTES
+    block.request, block.answer = "ask", "say"
+    assert seen_last.segment.read(seen_last.base, 1152) == bytes(1152)
+    assert (seen.request, seen.answer) == ("ask", "say")
+    assert seen_last.base + 1152 + 2 * 8192 == CONTROL_BYTES
 
 
 def test_more_children_than_slots_are_refused(instance):

@@ -64,6 +64,7 @@ def main() -> int:
             is_open=lambda: True,
             on_ready=lambda: _ready(arbiter, plan),
             on_drain=lambda: _drain(arbiter, plan),
+            on_reload=lambda: logger.info("asked_to_reload"),
         )
         arbiter.report_to(Notifier.take(os.environ, os.getpid(), StatusLine(control)))
         arbiter.want(map(_spec, plan["children"]))

@@ -41,8 +41,19 @@ def test_a_child_that_has_run_before_is_retried_when_it_finds_its_port_taken(min
     farm.wait_for("farm_ready")
     os.kill(farm.wait_for("child_spawned")["child_pid"], signal.SIGKILL)
     farm.wait_for("child_ready", generation=3)
-    assert farm.stop(signal.SIGHUP) == 0
-    assert farm.events("farm_stopping", reason="SIGHUP")
+    assert farm.stop(signal.SIGINT) == 0
+    assert farm.events("farm_stopping", reason="SIGINT")
+
+
+def test_sighup_asks_for_a_reload_and_stops_nothing(mini_farm, child):
+    farm = mini_farm(child("a"))
+    farm.wait_for("farm_ready")
+    for _ in range(20):
+        os.kill(farm.pid, signal.SIGHUP)
+    farm.wait_for("asked_to_reload")
+    assert farm.stop(signal.SIGTERM) == 0
+    assert farm.events("farm_stopping", reason="SIGTERM")
+    assert not farm.events("farm_killing")
 
 
 def test_a_task_that_fails_ends_the_farm(mini_farm, child):

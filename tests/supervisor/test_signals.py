@@ -29,12 +29,13 @@ def test_handlers_are_put_back_afterwards():
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
-def test_a_hangup_that_nohup_ignores_stays_ignored():
+def test_a_hangup_is_taken_also_where_nohup_ignored_it_as_it_is_no_stop_but_a_reload():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with SignalQueue() as queue:
             os.kill(os.getpid(), signal.SIGHUP)
-            assert queue.try_take() == []
+            assert queue.try_take() == [signal.SIGHUP]
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
 

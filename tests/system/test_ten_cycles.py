@@ -21,7 +21,7 @@ STAGES = (
     ("child_ready", signal.SIGKILL),
     ("farm_ready", signal.SIGINT),
     ("farm_ready", signal.SIGKILL),
-    ("farm_ready", signal.SIGHUP),
+    ("farm_ready", signal.SIGTERM),
     ("farm_ready", signal.SIGTERM),
 )
 """The event that is waited for, and the signal that follows it."""
