@@ -200,6 +200,13 @@ class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Host and port of /metrics, /healthz and /readyz; port 0 takes a free one, null has none."""
 
 
+class SecurityConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may reach the farm."""
+
+    insecure: Annotated[bool, reload("boot")] = False
+    """Whether addresses that other machines can reach may go unguarded; logged at every start."""
+
+
 class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole config of one farm."""
 
@@ -210,6 +217,7 @@ class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     serve: ServeConfig = ServeConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+    security: SecurityConfig = SecurityConfig()
     instance: Annotated[str, Meta(pattern=patterns.INSTANCE), reload("boot")] = "default"
     """Name of this farm on this machine: part of its shared-memory names."""
     seed: Annotated[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None, reload("boot")] = None

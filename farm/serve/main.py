@@ -5,6 +5,7 @@ import time
 
 import msgspec
 
+from farm.config.exposure import exposed
 from farm.config.schema import FarmConfig
 from farm.errors import EXIT_OK, SegmentAbsentError, SegmentNotReadyError
 from farm.rpc.names import EXPERIENCE_SERVICE
@@ -88,6 +89,8 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
     interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
     server, health = make_server(service, interceptor, config.serve.client_timeout_s)
     address = bind(server, config.serve.address)
+    if unguarded := exposed(config):
+        ctx.log.warning("addresses_unguarded", **_as_fields(unguarded), setting="security.insecure")
     await server.start()
     try:
         await health.set(EXPERIENCE_SERVICE, 1)
@@ -112,6 +115,11 @@ def _intake(ctx: ChildContext, rings: list[Ring], pump: Pump) -> Intake | None:
         return None
     producer = RingProducer(ring.view.segment, ctx.generation)
     return Intake(producer, ctx.generation, pump.wake.set)
+
+
+def _as_fields(addresses: dict[str, str]) -> dict[str, str]:
+    """Addresses by the last part of their key, as a log line has them."""
+    return {key.rpartition(".")[2]: address for key, address in addresses.items()}
 
 
 def _balance(ctx: ChildContext, hub: Hub) -> dict[str, int]:

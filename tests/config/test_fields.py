@@ -78,7 +78,8 @@ def test_the_defaults_of_the_fields_are_those_of_the_schema():
 
 
 def test_sections_are_what_holds_keys():
-    assert sections() == {"match", "rules", "worker", "ring", "serve", "supervisor", "telemetry"}
+    parts = {"match", "rules", "worker", "ring", "serve", "supervisor", "telemetry", "security"}
+    assert sections() == parts
 
 
 def test_pick_refuses_a_key_that_the_tree_lacks():
