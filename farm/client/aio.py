@@ -25,7 +25,6 @@ from farm.client.decode import Trajectory
 from farm.client.options import SubscribeOptions, Wanted
 from farm.client.retry import Retry
 from farm.client.session import (
-    CHANNEL_OPTIONS,
     CLOSE_S,
     DEFAULT_ADDRESS,
     Session,
@@ -34,6 +33,7 @@ from farm.client.session import (
     subscribe_call,
 )
 from farm.client.submit import Submission, Submitted
+from farm.client.tls import Tls, open_aio_channel
 from farm.errors import UsageError
 from farm.rpc import names
 from farm.rpc.status import error_of
@@ -216,6 +216,7 @@ class AsyncClient:
         address: `host:port` of the farm's experiences service.
         timeout_s: time for an answer to a question such as `stats`, in seconds.
         retry: how streams reconnect.
+        tls: as for `farm.client.Client`; its files are read when the client is entered.
     """
 
     def __init__(
@@ -224,10 +225,12 @@ class AsyncClient:
         *,
         timeout_s: float = 5.0,
         retry: Retry | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.address = address
         self._timeout_s = timeout_s
         self._retry = retry or Retry()
+        self._tls = tls
         self._channel: grpc.aio.Channel | None = None
         self._streams: weakref.WeakSet[AsyncSubscription] = weakref.WeakSet()
 
@@ -308,7 +311,7 @@ class AsyncClient:
                 asyncio.get_running_loop()
             except RuntimeError:
                 raise UsageError("enter AsyncClient with `async with`, inside a loop") from None
-            self._channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+            self._channel = open_aio_channel(self.address, self._tls)
         return self._channel
 
     def _open(self, call: StreamCall, *, auto_ack: bool) -> AsyncSubscription:

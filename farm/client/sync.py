@@ -25,7 +25,6 @@ from farm.client.decode import Trajectory
 from farm.client.options import SubscribeOptions, Wanted
 from farm.client.retry import Retry
 from farm.client.session import (
-    CHANNEL_OPTIONS,
     CLOSE_S,
     DEFAULT_ADDRESS,
     Session,
@@ -34,6 +33,7 @@ from farm.client.session import (
     subscribe_call,
 )
 from farm.client.submit import Submission, Submitted
+from farm.client.tls import Tls, open_channel
 from farm.errors import ClientError
 from farm.rpc import names
 from farm.rpc.status import error_of
@@ -214,6 +214,11 @@ class Client:
         address: `host:port` of the farm's experiences service.
         timeout_s: time for an answer to a question such as `stats`, in seconds.
         retry: how streams reconnect.
+        tls: files of an encrypted connection; None takes FARM_TLS_CA, FARM_TLS_CERT and
+            FARM_TLS_KEY, and plaintext if the environment has none of them.
+
+    Raises:
+        UsageError: a file of `tls` cannot be read.
     """
 
     def __init__(
@@ -222,11 +227,12 @@ class Client:
         *,
         timeout_s: float = 5.0,
         retry: Retry | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.address = address
         self._timeout_s = timeout_s
         self._retry = retry or Retry()
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = open_channel(address, tls)
         self._streams: weakref.WeakSet[Subscription] = weakref.WeakSet()
 
     def subscribe(

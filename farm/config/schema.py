@@ -203,6 +203,13 @@ class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class SecurityConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Who may reach the farm."""
 
+    tls_cert: Annotated[str | None, reload("boot")] = None
+    """PEM file of the certificate of `serve.address`, those that vouch for it behind it; null
+    serves in plaintext. A changed file is used from the next handshake on."""
+    tls_key: Annotated[str | None, reload("boot")] = None
+    """PEM file of its key, that nobody but the farm's user (or root and its group) may read."""
+    client_ca: Annotated[str | None, reload("boot")] = None
+    """PEM file of who vouches for clients: without a certificate of theirs nobody gets in."""
     insecure: Annotated[bool, reload("boot")] = False
     """Whether addresses that other machines can reach may go unguarded; logged at every start."""
 

@@ -21,6 +21,7 @@ from farm.serve.server import bind, check_health, make_server
 from farm.serve.service import ExperienceService
 from farm.serve.stats import Statistics
 from farm.serve.submit import Intake
+from farm.serve.tls import certificates_of, check_handshake
 from farm.serve.upkeep import Upkeep
 from farm.serve.warm_up import compile_kernels
 from farm.shm.control import ChildState
@@ -88,13 +89,14 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
     service = ExperienceService(pump, describer, ctx.slot, intake)
     interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
     server, health = make_server(service, interceptor, config.serve.client_timeout_s)
-    address = bind(server, config.serve.address)
+    certificates = certificates_of(config.security, ctx.log)
+    address = bind(server, config.serve.address, certificates and certificates.credentials)
     if unguarded := exposed(config):
         ctx.log.warning("addresses_unguarded", **_as_fields(unguarded), setting="security.insecure")
     await server.start()
     try:
         await health.set(EXPERIENCE_SERVICE, 1)
-        await check_health(address, HEALTH_S)
+        await (check_health if certificates is None else check_handshake)(address, HEALTH_S)
         ctx.control.address = address
         if not ctx.stopping:
             ctx.slot.state = ChildState.READY

@@ -1,5 +1,6 @@
 """The gRPC server: its options, its port, health and reflection."""
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -52,8 +53,15 @@ def make_server(
     return server, servicer
 
 
-def bind(server: grpc.aio.Server, address: str) -> str:
+def bind(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
+) -> str:
     """Take the port.
+
+    Args:
+        server: not started yet.
+        address: `host:port`.
+        credentials: for TLS; None listens in plaintext.
 
     Returns:
         The address with the port that was taken, where `address` has port 0.
@@ -64,7 +72,10 @@ def bind(server: grpc.aio.Server, address: str) -> str:
         ResourceError: the machine does not let us listen there.
     """
     try:
-        bound = server.add_insecure_port(address)
+        if credentials is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials)
     except RuntimeError as error:
         ports.check_free(address, key="serve.address")  # gRPC does not say why
         raise AddressInUseError(

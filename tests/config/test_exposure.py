@@ -1,5 +1,7 @@
 """Addresses that other machines can reach are refused by key, unless the config says so."""
 
+from pathlib import Path
+
 import pytest
 
 from farm.config.check import check, problems
@@ -47,3 +49,43 @@ def test_an_unguarded_address_passes_when_the_config_says_so(section, name):
 def test_no_metrics_are_no_exposure():
     config = to_config({"telemetry": {"metrics_address": None}})
     assert exposed(config) == {}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Readable files under the keys of TLS; what is in them is the service's to judge."""
+    named = {name: tmp_path / name for name in ("tls_cert", "tls_key", "client_ca")}
+    for file in named.values():
+        file.write_text("")
+        file.chmod(0o600)
+    return {name: str(file) for name, file in named.items()}
+
+
+def keys_of(**tree):
+    return [problem.key for problem in problems(to_config(tree), policies=POLICIES)]
+
+
+def test_tls_with_a_ca_for_clients_guards_the_service_and_not_the_metrics(files):
+    assert keys_of(serve={"address": "0.0.0.0:7"}, security=files) == []
+    metrics = {"metrics_address": "0.0.0.0:8"}
+    assert keys_of(telemetry=metrics, security=files) == ["telemetry.metrics_address"]
+
+
+def test_tls_alone_does_not_say_who_may_come_in(files):
+    pair = {name: files[name] for name in ("tls_cert", "tls_key")}
+    assert keys_of(serve={"address": "0.0.0.0:7"}, security=pair) == ["serve.address"]
+
+
+@pytest.mark.parametrize("missing", ["tls_cert", "tls_key"])
+def test_certificate_and_key_go_together(files, missing):
+    assert "security.tls_key" in keys_of(security={**files, missing: None})
+
+
+def test_a_file_that_is_not_there_is_named(files):
+    assert keys_of(security={**files, "client_ca": "/nowhere/ca.pem"}) == ["security.client_ca"]
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o600, 0), (0o400, 0), (0o644, 1), (0o604, 1)])
+def test_a_key_that_others_can_read_is_refused(files, mode, told):
+    Path(files["tls_key"]).chmod(mode)
+    assert keys_of(security=files) == ["security.tls_key"] * told
