@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -34,6 +35,7 @@ from farm.client.session import (
 )
 from farm.client.submit import Submission, Submitted
 from farm.client.tls import Tls, open_channel
+from farm.client.token import metadata_of
 from farm.errors import ClientError
 from farm.rpc import names
 from farm.rpc.status import error_of
@@ -189,11 +191,11 @@ class Subscription:
         self._inbox.open()
         call = self._session.call
         if not call.takes_acks:
-            self._call = self._method(call.request)
+            self._call = self._method(call.request, metadata=call.metadata)
             return
         self._requests = queue.SimpleQueue()
         self._requests.put(call.request)
-        self._call = self._method(iter(self._requests.get, None))
+        self._call = self._method(iter(self._requests.get, None), metadata=call.metadata)
 
     def _send_acks(self) -> None:
         if (ack := self._inbox.take_acks()) is not None:
@@ -216,9 +218,11 @@ class Client:
         retry: how streams reconnect.
         tls: files of an encrypted connection; None takes FARM_TLS_CA, FARM_TLS_CERT and
             FARM_TLS_KEY, and plaintext if the environment has none of them.
+        token: bearer token shown with each call; None takes FARM_TOKEN, or the file
+            FARM_TOKEN_FILE. Never sent in plaintext to another machine without FARM_INSECURE=1.
 
     Raises:
-        UsageError: a file of `tls` cannot be read.
+        UsageError: a file cannot be read, or a token would go over a network in plaintext.
     """
 
     def __init__(
@@ -228,9 +232,11 @@ class Client:
         timeout_s: float = 5.0,
         retry: Retry | None = None,
         tls: Tls | None = None,
+        token: str | None = None,
     ) -> None:
         self.address = address
         self._timeout_s = timeout_s
+        self._metadata = metadata_of(address, tls, token)
         self._retry = retry or Retry()
         self._channel = open_channel(address, tls)
         self._streams: weakref.WeakSet[Subscription] = weakref.WeakSet()
@@ -303,7 +309,7 @@ class Client:
         submission = Submission(trajectories)
         call = self._channel.stream_unary(names.method_path(names.SUBMIT_EXPERIENCES))
         try:
-            reply: bytes = call(submission.messages(), timeout=timeout_s)
+            reply: bytes = call(submission.messages(), timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _client_error(error, self.address) from None
         return submission.outcome(reply)
@@ -344,6 +350,7 @@ class Client:
         self.close()
 
     def _open(self, call: StreamCall, *, auto_ack: bool) -> Subscription:
+        call = replace(call, metadata=self._metadata)
         stream = Subscription(self._channel, self.address, call, self._retry, auto_ack=auto_ack)
         self._streams.add(stream)
         return stream
@@ -351,7 +358,7 @@ class Client:
     def _ask(self, method: str, request: bytes) -> bytes:
         call = self._channel.unary_unary(names.method_path(method))
         try:
-            reply: bytes = call(request, timeout=self._timeout_s)
+            reply: bytes = call(request, timeout=self._timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _client_error(error, self.address) from None
         return reply

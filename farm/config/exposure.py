@@ -3,8 +3,9 @@
 Rules, checked behind those of `check.py`:
 
     security.tls_key           given with security.tls_cert; a file that others cannot read
+    security.tokens_file       as tokens.py says; a file that others cannot read
     security.client_ca         needs security.tls_cert
-    serve.address              loopback, or TLS with a client CA, or `security.insecure`
+    serve.address              loopback, or TLS with a client CA or tokens, or `security.insecure`
     telemetry.metrics_address  loopback, or `security.insecure`: the endpoint has no TLS
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from farm.config.schema import FarmConfig, SecurityConfig
+from farm.config.tokens import read_tokens
 from farm.errors import ConfigError
 
 
@@ -33,7 +35,7 @@ def exposed(config: FarmConfig) -> dict[str, str]:
         "telemetry.metrics_address": config.telemetry.metrics_address,
     }
     security = config.security
-    if security.tls_cert and security.client_ca:
+    if security.tls_cert and (security.client_ca or security.tokens_file):
         del addresses["serve.address"]
     return {key: one for key, one in addresses.items() if one and not is_loopback(one)}
 
@@ -43,9 +45,15 @@ def _files(security: SecurityConfig) -> Iterator[ConfigError]:
         yield ConfigError("security.tls_key", "certificate and key go together: give both or none")
     if security.client_ca is not None and security.tls_cert is None:
         yield ConfigError("security.client_ca", "needs security.tls_cert and security.tls_key")
-    for name in ("tls_cert", "tls_key", "client_ca"):
+    for name in ("tls_cert", "tls_key", "client_ca", "tokens_file"):
         if (file := getattr(security, name)) is not None:
-            yield from _file(f"security.{name}", file, is_secret=name == "tls_key")
+            yield from _file(f"security.{name}", file, is_secret=name in _SECRET)
+
+    if security.tokens_file is not None:
+        try:
+            read_tokens(security.tokens_file)
+        except ConfigError as error:
+            yield error
 
 
 def _file(key: str, file: str, *, is_secret: bool) -> Iterator[ConfigError]:
@@ -75,10 +83,11 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+_SECRET = {"tls_key", "tokens_file"}
 _NEXT = {
     "serve.address": "nothing guards it; set security.tls_cert, security.tls_key and "
-    "security.client_ca, listen on 127.0.0.1 behind a tunnel, or set security.insecure=true on "
-    "a network that you trust",
+    "security.client_ca or security.tokens_file, listen on 127.0.0.1 behind a tunnel, or "
+    "set security.insecure=true on a network that you trust",
     "telemetry.metrics_address": "it has neither TLS nor a password; listen on 127.0.0.1 and let "
     "an agent on this machine scrape it, or set security.insecure=true on a network that you "
     "trust",

@@ -210,6 +210,9 @@ class SecurityConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """PEM file of its key, that nobody but the farm's user (or root and its group) may read."""
     client_ca: Annotated[str | None, reload("boot")] = None
     """PEM file of who vouches for clients: without a certificate of theirs nobody gets in."""
+    tokens_file: Annotated[str | None, reload("boot")] = None
+    """File of bearer tokens, a line each: `NAME ROLE SHA256`, the role observe, play, train or
+    admin; null asks for none. A changed file counts from the next call on."""
     insecure: Annotated[bool, reload("boot")] = False
     """Whether addresses that other machines can reach may go unguarded; logged at every start."""
 

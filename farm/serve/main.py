@@ -9,6 +9,7 @@ from farm.config.exposure import exposed
 from farm.config.schema import FarmConfig
 from farm.errors import EXIT_OK, SegmentAbsentError, SegmentNotReadyError
 from farm.rpc.names import EXPERIENCE_SERVICE
+from farm.serve.access import AccessInterceptor
 from farm.serve.batch import Limits
 from farm.serve.describe import Describer, LiveConfig
 from farm.serve.groups import Groups
@@ -88,7 +89,9 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
     intake = _intake(ctx, rings, pump)
     service = ExperienceService(pump, describer, ctx.slot, intake)
     interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
-    server, health = make_server(service, interceptor, config.serve.client_timeout_s)
+    tokens_file = config.security.tokens_file
+    access = None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log)
+    server, health = make_server(service, interceptor, config.serve.client_timeout_s, access)
     certificates = certificates_of(config.security, ctx.log)
     address = bind(server, config.serve.address, certificates and certificates.credentials)
     if unguarded := exposed(config):

@@ -7,6 +7,7 @@ from grpc_reflection.v1alpha import reflection
 
 from farm.errors import AddressInUseError, FarmError
 from farm.rpc.names import EXPERIENCE_SERVICE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, method_path
+from farm.serve.access import AccessInterceptor
 from farm.serve.interceptor import ErrorInterceptor
 from farm.serve.service import ExperienceService
 from farm.supervisor import ports
@@ -18,7 +19,10 @@ _MS_PER_S = 1_000
 
 
 def make_server(
-    service: ExperienceService, interceptor: ErrorInterceptor, client_timeout_s: float
+    service: ExperienceService,
+    interceptor: ErrorInterceptor,
+    client_timeout_s: float,
+    access: AccessInterceptor | None = None,
 ) -> tuple[grpc.aio.Server, "health.aio.HealthServicer"]:
     """A server that is not bound yet, and its health.
 
@@ -26,10 +30,11 @@ def make_server(
         service: answers the calls.
         interceptor: maps errors.
         client_timeout_s: time after which a client whose machine answers no ping counts as gone.
+        access: asks for tokens; None lets everybody in.
     """
     half_ms = max(_MS_PER_S, int(client_timeout_s * _MS_PER_S / 2))
     server = grpc.aio.server(
-        interceptors=(interceptor,),
+        interceptors=(interceptor,) if access is None else (interceptor, access),
         maximum_concurrent_rpcs=MAX_CALLS,
         options=(
             # A second farm on the same port must fail, not share it.

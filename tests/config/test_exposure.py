@@ -76,6 +76,16 @@ def test_tls_alone_does_not_say_who_may_come_in(files):
     assert keys_of(serve={"address": "0.0.0.0:7"}, security=pair) == ["serve.address"]
 
 
+def test_tls_with_tokens_guards_the_service_and_tokens_alone_do_not(files, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"trainer train {'0' * 64}")
+    tokens.chmod(0o600)
+    pair = {name: files[name] for name in ("tls_cert", "tls_key")}
+    address, known = {"address": "0.0.0.0:7"}, {"tokens_file": str(tokens)}
+    assert keys_of(serve=address, security={**pair, **known}) == []
+    assert keys_of(serve=address, security=known) == ["serve.address"]
+
+
 @pytest.mark.parametrize("missing", ["tls_cert", "tls_key"])
 def test_certificate_and_key_go_together(files, missing):
     assert "security.tls_key" in keys_of(security={**files, missing: None})
