@@ -19,6 +19,8 @@ FarmError                      70  anything of the farm's own
 │  └─ ReplayError                  a file of recorded games cannot be understood; carries its path
 ├─ RequestError                70  a service refuses a request; rpc/status.py has the status
 │  ├─ InvalidRequestError          it cannot be understood or is out of bounds
+│  ├─ UnauthenticatedError         the caller shows no token that is known
+│  ├─ ForbiddenError               the caller's role may not do that
 │  ├─ NotFoundError                it names something that is not there
 │  ├─ ConflictError                it does not go with what is there, or with this farm
 │  ├─ TooManyStreamsError          `serve.max_streams` are open
@@ -144,6 +146,14 @@ class RequestError(FarmError):
 
 class InvalidRequestError(RequestError):
     """The request cannot be understood or is out of bounds."""
+
+
+class UnauthenticatedError(RequestError):
+    """The caller shows no token that the farm knows."""
+
+
+class ForbiddenError(RequestError):
+    """The role of the caller's token may not do that."""
 
 
 class NotFoundError(RequestError):

@@ -31,6 +31,7 @@ from farm.client.retry import NO_RETRY, Retry
 from farm.client.stack import Batch, group_by_shape, stack
 from farm.client.submit import Rejection, Submitted
 from farm.client.sync import Client, Subscription
+from farm.client.tls import Tls
 
 __all__ = [
     "MEMORY_PLANES",
@@ -59,6 +60,7 @@ __all__ = [
     "Submitted",
     "SubscribeOptions",
     "Subscription",
+    "Tls",
     "Trajectory",
     "Wanted",
     "group_by_shape",

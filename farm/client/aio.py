@@ -12,6 +12,7 @@ import random
 import time
 import weakref
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -25,7 +26,6 @@ from farm.client.decode import Trajectory
 from farm.client.options import SubscribeOptions, Wanted
 from farm.client.retry import Retry
 from farm.client.session import (
-    CHANNEL_OPTIONS,
     CLOSE_S,
     DEFAULT_ADDRESS,
     Session,
@@ -34,6 +34,8 @@ from farm.client.session import (
     subscribe_call,
 )
 from farm.client.submit import Submission, Submitted
+from farm.client.tls import Tls, open_aio_channel
+from farm.client.token import metadata_of
 from farm.errors import UsageError
 from farm.rpc import names
 from farm.rpc.status import error_of
@@ -177,9 +179,9 @@ class AsyncSubscription:
         self._inbox.open()
         call = self._session.call
         if not call.takes_acks:
-            self._call = self._method(call.request)
+            self._call = self._method(call.request, metadata=call.metadata)
             return
-        self._call = self._method()
+        self._call = self._method(metadata=call.metadata)
         await self._write(call.request)
 
     async def _send_acks(self) -> None:
@@ -217,6 +219,8 @@ class AsyncClient:
         address: `host:port` of the farm's experiences service.
         timeout_s: time for an answer to a question such as `stats`, in seconds.
         retry: how streams reconnect.
+        tls: as for `farm.client.Client`; its files are read when the client is entered.
+        token: as for `farm.client.Client`.
     """
 
     def __init__(
@@ -225,10 +229,14 @@ class AsyncClient:
         *,
         timeout_s: float = 5.0,
         retry: Retry | None = None,
+        tls: Tls | None = None,
+        token: str | None = None,
     ) -> None:
         self.address = address
         self._timeout_s = timeout_s
+        self._metadata = metadata_of(address, tls, token)
         self._retry = retry or Retry()
+        self._tls = tls
         self._channel: grpc.aio.Channel | None = None
         self._streams: weakref.WeakSet[AsyncSubscription] = weakref.WeakSet()
 
@@ -269,7 +277,9 @@ class AsyncClient:
         submission = Submission(trajectories)
         call = self._open_channel().stream_unary(names.method_path(names.SUBMIT_EXPERIENCES))
         try:
-            reply: bytes = await call(submission.messages(), timeout=timeout_s)
+            reply: bytes = await call(
+                submission.messages(), timeout=timeout_s, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             raise _client_error(error, self.address) from None
         return submission.outcome(reply)
@@ -309,10 +319,11 @@ class AsyncClient:
                 asyncio.get_running_loop()
             except RuntimeError:
                 raise UsageError("enter AsyncClient with `async with`, inside a loop") from None
-            self._channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+            self._channel = open_aio_channel(self.address, self._tls)
         return self._channel
 
     def _open(self, call: StreamCall, *, auto_ack: bool) -> AsyncSubscription:
+        call = replace(call, metadata=self._metadata)
         channel = self._open_channel()
         stream = AsyncSubscription(channel, self.address, call, self._retry, auto_ack=auto_ack)
         self._streams.add(stream)
@@ -321,7 +332,7 @@ class AsyncClient:
     async def _ask(self, method: str, request: bytes) -> bytes:
         call = self._open_channel().unary_unary(names.method_path(method))
         try:
-            reply: bytes = await call(request, timeout=self._timeout_s)
+            reply: bytes = await call(request, timeout=self._timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _client_error(error, self.address) from None
         return reply

@@ -43,12 +43,14 @@ class StreamCall:
         request: the first message, serialised.
         takes_acks: whether acknowledgements may follow.
         group: the group it joins; empty for a stream beside the groups.
+        metadata: goes with the call.
     """
 
     method: str
     request: bytes
     takes_acks: bool
     group: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
 
     @property
     def path(self) -> str:

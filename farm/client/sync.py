@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -25,7 +26,6 @@ from farm.client.decode import Trajectory
 from farm.client.options import SubscribeOptions, Wanted
 from farm.client.retry import Retry
 from farm.client.session import (
-    CHANNEL_OPTIONS,
     CLOSE_S,
     DEFAULT_ADDRESS,
     Session,
@@ -34,6 +34,8 @@ from farm.client.session import (
     subscribe_call,
 )
 from farm.client.submit import Submission, Submitted
+from farm.client.tls import Tls, open_channel
+from farm.client.token import metadata_of
 from farm.errors import ClientError
 from farm.rpc import names
 from farm.rpc.status import error_of
@@ -190,11 +192,11 @@ class Subscription:
         self._inbox.open()
         call = self._session.call
         if not call.takes_acks:
-            self._call = self._method(call.request)
+            self._call = self._method(call.request, metadata=call.metadata)
             return
         self._requests = queue.SimpleQueue()
         self._requests.put(call.request)
-        self._call = self._method(iter(self._requests.get, None))
+        self._call = self._method(iter(self._requests.get, None), metadata=call.metadata)
 
     def _send_acks(self) -> None:
         if (ack := self._inbox.take_acks()) is not None:
@@ -215,6 +217,13 @@ class Client:
         address: `host:port` of the farm's experiences service.
         timeout_s: time for an answer to a question such as `stats`, in seconds.
         retry: how streams reconnect.
+        tls: files of an encrypted connection; None takes FARM_TLS_CA, FARM_TLS_CERT and
+            FARM_TLS_KEY, and plaintext if the environment has none of them.
+        token: bearer token shown with each call; None takes FARM_TOKEN, or the file
+            FARM_TOKEN_FILE. Never sent in plaintext to another machine without FARM_INSECURE=1.
+
+    Raises:
+        UsageError: a file cannot be read, or a token would go over a network in plaintext.
     """
 
     def __init__(
@@ -223,11 +232,14 @@ class Client:
         *,
         timeout_s: float = 5.0,
         retry: Retry | None = None,
+        tls: Tls | None = None,
+        token: str | None = None,
     ) -> None:
         self.address = address
         self._timeout_s = timeout_s
+        self._metadata = metadata_of(address, tls, token)
         self._retry = retry or Retry()
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = open_channel(address, tls)
         self._streams: weakref.WeakSet[Subscription] = weakref.WeakSet()
 
     def subscribe(
@@ -298,7 +310,7 @@ class Client:
         submission = Submission(trajectories)
         call = self._channel.stream_unary(names.method_path(names.SUBMIT_EXPERIENCES))
         try:
-            reply: bytes = call(submission.messages(), timeout=timeout_s)
+            reply: bytes = call(submission.messages(), timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _client_error(error, self.address) from None
         return submission.outcome(reply)
@@ -339,6 +351,7 @@ class Client:
         self.close()
 
     def _open(self, call: StreamCall, *, auto_ack: bool) -> Subscription:
+        call = replace(call, metadata=self._metadata)
         stream = Subscription(self._channel, self.address, call, self._retry, auto_ack=auto_ack)
         self._streams.add(stream)
         return stream
@@ -346,7 +359,7 @@ class Client:
     def _ask(self, method: str, request: bytes) -> bytes:
         call = self._channel.unary_unary(names.method_path(method))
         try:
-            reply: bytes = call(request, timeout=self._timeout_s)
+            reply: bytes = call(request, timeout=self._timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _client_error(error, self.address) from None
         return reply

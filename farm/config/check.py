@@ -19,6 +19,7 @@ Rules, in the order in which they are checked:
     serve.group_idle_s        not below serve.client_timeout_s
     serve.address             a port up to 65535
     telemetry.metrics_address a port up to 65535, and another than serve.address
+    exposed addresses         see exposure.py
     supervisor.silence_s      above the second between heartbeats
     supervisor.stop_s         `STOP_MARGIN_S` above serve.drain_s
 """
@@ -26,6 +27,7 @@ Rules, in the order in which they are checked:
 from collections.abc import Collection, Iterator
 
 from farm.config.board import largest_board, read_map
+from farm.config.exposure import exposure_problems
 from farm.config.memory import (
     RINGS_PER_CHUNK,
     next_power_of_two,
@@ -78,6 +80,7 @@ def problems(config: FarmConfig, *, policies: Collection[str]) -> Iterator[Confi
         yield from _ring(config)
         yield from _serve(config)
     yield from _metrics(config)
+    yield from exposure_problems(config)
     yield from _supervisor(config)
 
 

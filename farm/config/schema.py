@@ -231,6 +231,23 @@ class FilesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether a running farm reloads by itself when the files of its config have changed."""
 
 
+class SecurityConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may reach the farm."""
+
+    tls_cert: Annotated[str | None, reload("boot")] = None
+    """PEM file of the certificate of `serve.address`, those that vouch for it behind it; null
+    serves in plaintext. A changed file is used from the next handshake on."""
+    tls_key: Annotated[str | None, reload("boot")] = None
+    """PEM file of its key, that nobody but the farm's user (or root and its group) may read."""
+    client_ca: Annotated[str | None, reload("boot")] = None
+    """PEM file of who vouches for clients: without a certificate of theirs nobody gets in."""
+    tokens_file: Annotated[str | None, reload("boot")] = None
+    """File of bearer tokens, a line each: `NAME ROLE SHA256`, the role observe, play, train or
+    admin; null asks for none. A changed file counts from the next call on."""
+    insecure: Annotated[bool, reload("boot")] = False
+    """Whether addresses that other machines can reach may go unguarded; logged at every start."""
+
+
 class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole config of one farm."""
 
@@ -243,6 +260,7 @@ class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     supervisor: SupervisorConfig = SupervisorConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     config: FilesConfig = FilesConfig()
+    security: SecurityConfig = SecurityConfig()
     instance: Annotated[str, Meta(pattern=patterns.INSTANCE), reload("boot")] = "default"
     """Name of this farm on this machine: part of its shared-memory names."""
     seed: Annotated[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None, reload("boot")] = None

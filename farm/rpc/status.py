@@ -2,6 +2,8 @@
 
 error                  status                a client then
 InvalidRequestError    INVALID_ARGUMENT      gives up
+UnauthenticatedError   UNAUTHENTICATED       gives up
+ForbiddenError         PERMISSION_DENIED     gives up
 NotFoundError          NOT_FOUND             gives up
 ConflictError          FAILED_PRECONDITION   gives up
 TooManyStreamsError    RESOURCE_EXHAUSTED    gives up, or tries again if it was connected before
@@ -16,6 +18,7 @@ import grpc
 from farm.errors import (
     ClientError,
     ConflictError,
+    ForbiddenError,
     InvalidRequestError,
     NoRoomError,
     NotFoundError,
@@ -23,11 +26,14 @@ from farm.errors import (
     SilentClientError,
     StoppingError,
     TooManyStreamsError,
+    UnauthenticatedError,
     UnavailableError,
 )
 
 _STATUS: dict[type[BaseException], grpc.StatusCode] = {
     InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
+    UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    ForbiddenError: grpc.StatusCode.PERMISSION_DENIED,
     NotFoundError: grpc.StatusCode.NOT_FOUND,
     ConflictError: grpc.StatusCode.FAILED_PRECONDITION,
     TooManyStreamsError: grpc.StatusCode.RESOURCE_EXHAUSTED,

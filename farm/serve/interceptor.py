@@ -32,6 +32,12 @@ _METHODS = {
 }
 
 
+def with_method(handler: Any, method: Callable[..., Any]) -> Any:
+    """A handler of the same kind as another, with a method of its own."""
+    kind = (handler.request_streaming, handler.response_streaming)
+    return _FACTORIES[kind](method, handler.request_deserializer, handler.response_serializer)
+
+
 class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc has no types
     """Wraps every handler of the server.
 
@@ -55,7 +61,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
             return None
         kind = (handler.request_streaming, handler.response_streaming)
         guarded = self._guard(getattr(handler, _METHODS[kind]), handler_call_details.method)
-        return _FACTORIES[kind](guarded, handler.request_deserializer, handler.response_serializer)
+        return with_method(handler, guarded)
 
     def _guard(self, method: Callable[..., Any], name: str) -> Callable[..., Any]:
         async def guarded(request: Any, context: Any) -> Any:

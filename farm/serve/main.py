@@ -3,8 +3,10 @@
 import asyncio
 import time
 
+from farm.config.exposure import exposed
 from farm.errors import EXIT_OK, SegmentAbsentError, SegmentNotReadyError
 from farm.rpc.names import EXPERIENCE_SERVICE
+from farm.serve.access import AccessInterceptor
 from farm.serve.batch import Limits
 from farm.serve.describe import Describer, LiveConfig
 from farm.serve.groups import Groups
@@ -17,6 +19,7 @@ from farm.serve.server import bind, check_health, make_server
 from farm.serve.service import ExperienceService
 from farm.serve.stats import Statistics
 from farm.serve.submit import Intake
+from farm.serve.tls import certificates_of, check_handshake
 from farm.serve.upkeep import Upkeep
 from farm.serve.warm_up import compile_kernels
 from farm.shm.control import ChildState
@@ -83,12 +86,17 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
     intake = _intake(ctx, rings, pump)
     service = ExperienceService(pump, describer, ctx.slot, intake)
     interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
-    server, health = make_server(service, interceptor, config.serve.client_timeout_s)
-    address = bind(server, config.serve.address)
+    tokens_file = config.security.tokens_file
+    access = None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log)
+    server, health = make_server(service, interceptor, config.serve.client_timeout_s, access)
+    certificates = certificates_of(config.security, ctx.log)
+    address = bind(server, config.serve.address, certificates and certificates.credentials)
+    if unguarded := exposed(config):
+        ctx.log.warning("addresses_unguarded", **_as_fields(unguarded), setting="security.insecure")
     await server.start()
     try:
         await health.set(EXPERIENCE_SERVICE, 1)
-        await check_health(address, HEALTH_S)
+        await (check_health if certificates is None else check_handshake)(address, HEALTH_S)
         ctx.control.address = address
         if not ctx.stopping:
             ctx.slot.state = ChildState.READY
@@ -109,6 +117,11 @@ def _intake(ctx: ChildContext, rings: list[Ring], pump: Pump) -> Intake | None:
         return None
     producer = RingProducer(ring.view.segment, ctx.generation)
     return Intake(producer, ctx.generation, pump.wake.set)
+
+
+def _as_fields(addresses: dict[str, str]) -> dict[str, str]:
+    """Addresses by the last part of their key, as a log line has them."""
+    return {key.rpartition(".")[2]: address for key, address in addresses.items()}
 
 
 def _balance(ctx: ChildContext, hub: Hub) -> dict[str, int]:

@@ -1,11 +1,13 @@
 """The gRPC server: its options, its port, health and reflection."""
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from farm.errors import AddressInUseError, FarmError
 from farm.rpc.names import EXPERIENCE_SERVICE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, method_path
+from farm.serve.access import AccessInterceptor
 from farm.serve.interceptor import ErrorInterceptor
 from farm.serve.service import ExperienceService
 from farm.supervisor import ports
@@ -17,7 +19,10 @@ _MS_PER_S = 1_000
 
 
 def make_server(
-    service: ExperienceService, interceptor: ErrorInterceptor, client_timeout_s: float
+    service: ExperienceService,
+    interceptor: ErrorInterceptor,
+    client_timeout_s: float,
+    access: AccessInterceptor | None = None,
 ) -> tuple[grpc.aio.Server, "health.aio.HealthServicer"]:
     """A server that is not bound yet, and its health.
 
@@ -25,10 +30,11 @@ def make_server(
         service: answers the calls.
         interceptor: maps errors.
         client_timeout_s: time after which a client whose machine answers no ping counts as gone.
+        access: asks for tokens; None lets everybody in.
     """
     half_ms = max(_MS_PER_S, int(client_timeout_s * _MS_PER_S / 2))
     server = grpc.aio.server(
-        interceptors=(interceptor,),
+        interceptors=(interceptor,) if access is None else (interceptor, access),
         maximum_concurrent_rpcs=MAX_CALLS,
         options=(
             # A second farm on the same port must fail, not share it.
@@ -52,8 +58,15 @@ def make_server(
     return server, servicer
 
 
-def bind(server: grpc.aio.Server, address: str) -> str:
+def bind(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
+) -> str:
     """Take the port.
+
+    Args:
+        server: not started yet.
+        address: `host:port`.
+        credentials: for TLS; None listens in plaintext.
 
     Returns:
         The address with the port that was taken, where `address` has port 0.
@@ -64,7 +77,10 @@ def bind(server: grpc.aio.Server, address: str) -> str:
         ResourceError: the machine does not let us listen there.
     """
     try:
-        bound = server.add_insecure_port(address)
+        if credentials is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials)
     except RuntimeError as error:
         ports.check_free(address, key="serve.address")  # gRPC does not say why
         raise AddressInUseError(

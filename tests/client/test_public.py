@@ -40,6 +40,7 @@ def test_the_public_names_are_these():
         "Submitted",
         "SubscribeOptions",
         "Subscription",
+        "Tls",
         "Trajectory",
         "Wanted",
         "group_by_shape",

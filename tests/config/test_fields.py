@@ -93,6 +93,7 @@ def test_sections_are_what_holds_keys():
         "supervisor",
         "telemetry",
         "config",
+        "security",
     }
 
 

@@ -135,6 +135,8 @@ def test_nothing_out_of_sight_changes_an_observation(board, seed, ticks, data):
             owner = rng.choice([-1, *enemies])
             Position.place(kernels, cell, owner, rng.randrange(100))
     # Nor do growth and decay of it, while nobody moves.
+    for game in (kernels, unchanged):
+        game.queues.n_orders[:] = 0
     for _ in range(4):
         frames, expected = (frames_of(game)[player] for game in (kernels, unchanged))
         assert np.array_equal(frames["tile"], expected["tile"])

@@ -93,3 +93,11 @@ def test_no_trace_of_a_refused_start_is_left_in_the_working_directory(
     )
     assert farm.wait() == 78
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_an_address_that_others_reach_unguarded_is_refused_with_its_key(refused, instance):
+    exit_code, message = refused("serve.address=0.0.0.0:0")
+    assert exit_code == 78
+    assert "serve.address: 0.0.0.0:0" in message
+    assert "security.insecure=true" in message
+    assert list_segments(instance) == []

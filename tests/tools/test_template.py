@@ -112,7 +112,7 @@ def test_user_data_is_a_clean_script_that_runs_the_installer_of_the_wheel(stack,
     text = script.read_text()
     assert 'install.sh --wheel "$wheel"' in text
     overrides = "worker.count=3 match.seats=[expander,random]"
-    assert f'--overrides "serve.address=0.0.0.0:50051 {overrides}"' in text
+    assert f'--overrides "serve.address=0.0.0.0:50051 security.insecure=true {overrides}"' in text
     assert '"farm/deploy/install.sh"' in (ROOT / "pyproject.toml").read_text()
 
 
