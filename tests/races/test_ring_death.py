@@ -99,7 +99,7 @@ def test_producers_killed_at_random_leave_whole_records_and_exact_totals(
     assert (done["corrupt"], done["lost"]) == (0, 0)
     assert done["received"] == RingView(segment).records
     # Otherwise they were all waiting on a full ring, and the test shows little.
-    assert done["deaths_at_work"] > 15
+    assert done["deaths_at_work"] >= 16
 
 
 CONSUMER = """

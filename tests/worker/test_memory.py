@@ -15,6 +15,7 @@ from farm.worker.plan import make_plan
 
 OFFICIAL = MatchConfig(map="official", pad=False, seats=("expander", "random"), max_turns=120)
 """Boards of different sizes, in arrays made for the largest."""
+DUEL = MatchConfig(board="9x11", seats=("expander", "random"), max_turns=60, cities=3)
 FOUR = MatchConfig(board="8x9", seats=("expander",) * 3 + ("random",), max_turns=60, cities=4)
 
 
@@ -50,7 +51,7 @@ def memories_of(match, number):
         step_games(games, actions)
 
 
-@pytest.mark.parametrize("match", [MATCH, FOUR, OFFICIAL])
+@pytest.mark.parametrize("match", [DUEL, FOUR, OFFICIAL])
 def test_the_memory_rolled_forward_is_the_engines_at_every_tick_of_every_seat(make_worker, match):
     n_carried = 0
     games = make_worker(match=match, memory=True).play_games(6)
