@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from engine.playthrough import choose_all
-from worker.test_rollout import MATCH, SEED, Worker
+from worker.test_rollout import SEED, Worker
 
 from farm.client import stack
 from farm.config.schema import FarmConfig, MatchConfig
