@@ -16,6 +16,7 @@ import psutil
 from farm.bench.seats import with_seats
 from farm.errors import FarmError
 from farm.shm.control import ControlBlock
+from farm.shm.lease import reclaim
 
 N_PROCESSORS: Final = 2
 FIXED: Final = (
@@ -51,6 +52,9 @@ def running_farm(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
                 process.communicate(timeout=_STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
+            # What the farm still owed to the groups of a bench nobody will ever come for.
+            reclaim(instance)
 
 
 def _wait_for_address(process: subprocess.Popen[bytes]) -> str:
