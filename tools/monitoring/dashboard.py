@@ -207,6 +207,27 @@ SECTIONS = {
             ),
             "A child that is behind has not applied the config in force.",
         ),
+        Panel(
+            "Reloads",
+            "short",
+            (
+                Query(
+                    "sum by (instance, outcome) (increase(farm_config_reloads_total{FARM}[5m]))",
+                    "{{instance}} {{outcome}}, 5 minutes",
+                ),
+                Query(
+                    "farm_config_last_reload_successful{FARM}",
+                    "{{instance}} the last was taken (1) or refused (0)",
+                ),
+            ),
+            "A refused config changes nothing; the log says what is wrong with it.",
+        ),
+        one(
+            "Duration of the last reload",
+            "s",
+            "farm_config_reload_duration_seconds{FARM}",
+            "{{instance}}",
+        ),
         one(
             "State of the farm",
             "short",
