@@ -195,7 +195,8 @@ def test_every_panel_gets_its_numbers(story):
 def test_no_alert_fires_on_a_farm_in_good_health(story):
     assert {rule["health"] for rule in story.rules} == {"ok"}
     assert [rule["name"] for rule in story.rules if rule["state"] == "firing"] == []
-    assert len(story.rules) == 9
+    text = (FOLDER / "alerts.yml").read_text()
+    assert len(story.rules) == text.count("- alert:") > 0
 
 
 def test_the_numbers_of_a_farm_that_is_read_add_up(story):
