@@ -155,6 +155,13 @@ def _add_tail(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 def _add_top(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "top", "watch the processes of a running farm", TOP_HELP)
+    _add_whom(parser)
+    parser.add_argument("--once", action="store_true", help="print once and exit")
+    parser.add_argument("--json", action="store_true", help="JSON lines")
+
+
+def _add_whom(parser: argparse.ArgumentParser) -> None:
+    """Which farm is looked at: one on this machine by its name, or any by its address."""
     parser.add_argument(
         "address",
         nargs="?",
@@ -163,8 +170,6 @@ def _add_top(commands: "_Commands[argparse.ArgumentParser]") -> None:
         help="ask the farm at host:port instead, which may be on another machine",
     )
     _add_instance(parser)
-    parser.add_argument("--once", action="store_true", help="print once and exit")
-    parser.add_argument("--json", action="store_true", help="JSON lines")
 
 
 def _add_instance(parser: argparse.ArgumentParser) -> None:
@@ -179,14 +184,7 @@ def _add_instance(parser: argparse.ArgumentParser) -> None:
 
 def _add_audit(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "audit", "show where every record of a farm is", AUDIT_HELP)
-    parser.add_argument(
-        "address",
-        nargs="?",
-        type=_address,
-        metavar="ADDRESS",
-        help="ask the farm at host:port instead, which may be on another machine",
-    )
-    _add_instance(parser)
+    _add_whom(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

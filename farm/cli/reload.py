@@ -5,6 +5,7 @@ The plan, then each child's acknowledgement. Whoever asks is the only one for as
 
 import argparse
 import json
+from typing import TYPE_CHECKING, cast
 
 from msgspec import structs
 
@@ -13,6 +14,9 @@ from farm.errors import EXIT_OK, FarmError
 from farm.shm import requests
 from farm.shm.control import ChildState, ControlBlock
 from farm.shm.requests import PLANNED, Answer
+
+if TYPE_CHECKING:
+    from farm.config.fields import Value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -103,4 +107,4 @@ def _plain(answer: Answer) -> dict[str, object]:
 
 
 def _text(value: object) -> str:
-    return yaml_text(value)  # type: ignore[arg-type]  # plain data, it came as JSON
+    return yaml_text(cast("Value", value))  # plain data, as it came as JSON
