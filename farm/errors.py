@@ -26,7 +26,9 @@ FarmError                      70  anything of the farm's own
 │  ├─ TooManyStreamsError          `serve.max_streams` are open
 │  ├─ NoRoomError                  a ring had no room for `serve.client_timeout_s`
 │  ├─ SilentClientError            the caller took nothing for `serve.client_timeout_s`
-│  └─ StoppingError                the farm is stopping
+│  ├─ StoppingError                the farm is stopping
+│  ├─ LimitError                   a limit of the caller's is reached; carries when to try again
+│  └─ GameError                    a game refuses; carries the reason, see games.proto
 └─ ClientError                 69  what a client of a farm meets
    ├─ UnavailableError             no farm answers at the address
    ├─ RejectedError                the farm refused the request; carries the status
@@ -178,6 +180,46 @@ class SilentClientError(RequestError):
 
 class StoppingError(RequestError):
     """The farm is stopping."""
+
+
+class LimitError(RequestError):
+    """A limit of the caller's is reached.
+
+    Args:
+        message: which limit, its value, and what to do.
+        retry_after_s: when another try may succeed.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class GameError(RequestError):
+    """A game, or the host of the games, refuses what a caller asks.
+
+    Args:
+        reason: name of a Reason in proto/farm/rpc/v1/games.proto, such as `NOT_YOUR_CELL`.
+        message: what is wrong and what would be right.
+        move: number of the move within its request, from 0.
+        tick: of WRONG_TICK, the game's.
+        retry_after_s: of LIMIT, when another try may succeed.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        move: int = 0,
+        tick: int = 0,
+        retry_after_s: float = 0.0,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.move = move
+        self.tick = tick
+        self.retry_after_s = retry_after_s
 
 
 class ClientError(FarmError):

@@ -190,6 +190,54 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds at a stop for subscribers to take what is still in the rings."""
 
 
+class GamesConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The games hosts, where remote agents and people play."""
+
+    hosts: Annotated[int, Meta(ge=0, le=4), reload("boot")] = 0
+    """Games hosts, each a process of its own; 0 has none."""
+    address: Annotated[str, Meta(pattern=patterns.ADDRESS), reload("boot")] = "127.0.0.1:50061"
+    """Host and port of the first; the next ones count on from the port. Port 0 takes free ones,
+    which clients find by asking `serve.address`."""
+    max_games: Annotated[int, Meta(ge=1, le=4096), reload("restart")] = 256
+    """Games of one host that are in a lobby, running or paused; one more is refused. Each has up to
+    0.5 MB of memory, used from its first game on."""
+    max_games_per_client: Annotated[int, Meta(ge=1, le=4096), reload("live")] = 256
+    """Of those, games that one client (a token, or else an IP address) has created."""
+    max_side: Annotated[int, Meta(ge=4, le=64), reload("restart")] = 64
+    """Longest side of a board in cells; with `max_seats` it sets what a game takes of memory."""
+    max_seats: Annotated[int, Meta(ge=2, le=16), reload("restart")] = 16
+    """Most seats of a game."""
+    max_turns: Annotated[Positive, Meta(le=25_000), reload("live")] = 2000
+    """Turns (two ticks each) after which a game that asks for no limit of its own ends."""
+    max_queue: Annotated[int, Meta(ge=1, le=1024), reload("restart")] = 128
+    """Moves of one seat that wait, at most."""
+    max_streams: Annotated[Positive, Meta(le=8192), reload("live")] = 1024
+    """Open streams of one host, at most; one more is refused."""
+    act_timeout_s: Annotated[Seconds, reload("live")] = 60.0
+    """Seconds that a lockstep game waits for a seat, which then passes."""
+    quiet_s: Annotated[Seconds, reload("live")] = 10.0
+    """Seconds without a call after which a seat that has no stream open counts as disconnected."""
+    reconnect_grace_s: Annotated[Seconds, reload("live")] = 30.0
+    """Seconds that a disconnected seat keeps its place; a lockstep game waits for it that long."""
+    absent: Annotated[Literal["surrender", "random", "expander", "hunter"], reload("live")] = (
+        "surrender"
+    )
+    """What becomes of it then: it is out, or the policy plays on for it until it is back."""
+    lobby_s: Annotated[Seconds, reload("live")] = 600.0
+    """Seconds that a lobby or a pause may last; the game is then cancelled."""
+    keep_s: Annotated[Seconds, reload("live")] = 600.0
+    """Seconds for which an ended game can still be asked about."""
+    ring_bytes: Annotated[int, Meta(ge=65_536, le=1 << 34), reload("boot")] = 1 << 24
+    """Capacity of each host's ring, a power of two; a full one drops by count, no game waits."""
+    journal_dir: Annotated[str | None, reload("boot")] = None
+    """Folder of the journals; null takes $STATE_DIRECTORY, else $XDG_STATE_HOME/farm or
+    ~/.local/state/farm, and in it a folder for the instance."""
+    journal_keep: Annotated[int, Meta(ge=0, le=1_000_000), reload("live")] = 10_000
+    """Journals of ended games that are kept as replays; older ones are removed."""
+    journal_bytes: Annotated[int, Meta(ge=0, le=1 << 44), reload("live")] = 1 << 30
+    """Bytes that they may take, likewise."""
+
+
 class SupervisorConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How children are watched."""
 
@@ -257,6 +305,7 @@ class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     worker: WorkerConfig = WorkerConfig()
     ring: RingConfig = RingConfig()
     serve: ServeConfig = ServeConfig()
+    games: GamesConfig = GamesConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     config: FilesConfig = FilesConfig()

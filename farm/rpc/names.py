@@ -6,6 +6,10 @@ opens calls by them, and both handle messages as bytes where parsing them would 
 
 EXPERIENCE_SERVICE = "farm.rpc.v1.ExperienceService"
 
+GAME_SERVICE = "farm.rpc.v1.GameService"
+"""The first games host in `GetFarmInfoResponse.endpoints`; further ones have `/1`, `/2`, ... behind
+it."""
+
 METRICS_ENDPOINT = "metrics"
 """Beside the services in `GetFarmInfoResponse.endpoints`: HTTP, not gRPC."""
 
@@ -16,6 +20,23 @@ REMOVE_GROUP = "RemoveGroup"
 GET_BALANCE = "GetBalance"
 SUBMIT_EXPERIENCES = "SubmitExperiences"
 GET_FARM_INFO = "GetFarmInfo"
+
+CREATE_GAME = "CreateGame"
+LIST_GAMES = "ListGames"
+JOIN_GAME = "JoinGame"
+SUBMIT_ACTION = "SubmitAction"
+GET_GAME_STATE = "GetGameState"
+STREAM_GAME = "StreamGame"
+PLAY = "Play"
+PLAY_MANY = "PlayMany"
+SURRENDER = "Surrender"
+PAUSE_GAME = "PauseGame"
+RESUME_GAME = "ResumeGame"
+CANCEL_GAME = "CancelGame"
+GET_GAME_STATS = "GetGameStats"
+
+ERROR_METADATA = "farm-error-bin"
+"""Trailing metadata of a refused call of the game service: a serialised ErrorDetail."""
 
 DEFAULT_GROUP = "default"
 """The group of a subscriber that names none."""

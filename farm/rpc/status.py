@@ -9,9 +9,13 @@ ConflictError          FAILED_PRECONDITION   gives up
 TooManyStreamsError    RESOURCE_EXHAUSTED    gives up, or tries again if it was connected before
 NoRoomError            RESOURCE_EXHAUSTED    gives up
 SilentClientError      DEADLINE_EXCEEDED     connects again
+LimitError             RESOURCE_EXHAUSTED    tries again after a while
 StoppingError          UNAVAILABLE           connects again
+GameError              by its reason         acts by the reason (`GAME_STATUS`)
 anything else          INTERNAL              gives up; the message is an id found in the farm's log
 """
+
+from collections.abc import Mapping
 
 import grpc
 
@@ -19,7 +23,9 @@ from farm.errors import (
     ClientError,
     ConflictError,
     ForbiddenError,
+    GameError,
     InvalidRequestError,
+    LimitError,
     NoRoomError,
     NotFoundError,
     RejectedError,
@@ -38,9 +44,28 @@ _STATUS: dict[type[BaseException], grpc.StatusCode] = {
     ConflictError: grpc.StatusCode.FAILED_PRECONDITION,
     TooManyStreamsError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     NoRoomError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     SilentClientError: grpc.StatusCode.DEADLINE_EXCEEDED,
     StoppingError: grpc.StatusCode.UNAVAILABLE,
 }
+
+GAME_STATUS: Mapping[str, grpc.StatusCode] = {
+    "BAD_REQUEST": grpc.StatusCode.INVALID_ARGUMENT,
+    "OFF_BOARD": grpc.StatusCode.INVALID_ARGUMENT,
+    "NOT_ADJACENT": grpc.StatusCode.INVALID_ARGUMENT,
+    "NOT_YOUR_CELL": grpc.StatusCode.FAILED_PRECONDITION,
+    "MOUNTAIN": grpc.StatusCode.FAILED_PRECONDITION,
+    "NOTHING_TO_MOVE": grpc.StatusCode.FAILED_PRECONDITION,
+    "WRONG_TICK": grpc.StatusCode.ABORTED,
+    "WRONG_PHASE": grpc.StatusCode.FAILED_PRECONDITION,
+    "GAME_FULL": grpc.StatusCode.FAILED_PRECONDITION,
+    "SEAT_TAKEN": grpc.StatusCode.FAILED_PRECONDITION,
+    "SEAT_DEAD": grpc.StatusCode.FAILED_PRECONDITION,
+    "UNKNOWN_GAME": grpc.StatusCode.NOT_FOUND,
+    "BAD_TOKEN": grpc.StatusCode.PERMISSION_DENIED,
+    "LIMIT": grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+"""The status of a GameError by its reason: every Reason of games.proto but the unspecified one."""
 
 _TRANSIENT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 _NO_CONNECTION = "failed to connect to all addresses"
@@ -50,6 +75,8 @@ _BUSY = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 def status_of(error: BaseException) -> grpc.StatusCode:
     """The status a caller gets for an error; INTERNAL for one that no caller should meet."""
+    if isinstance(error, GameError):
+        return GAME_STATUS[error.reason]
     return _STATUS.get(type(error), grpc.StatusCode.INTERNAL)
 
 

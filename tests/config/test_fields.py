@@ -90,6 +90,7 @@ def test_sections_are_what_holds_keys():
         "worker",
         "ring",
         "serve",
+        "games",
         "supervisor",
         "telemetry",
         "config",

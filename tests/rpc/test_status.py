@@ -4,7 +4,8 @@ import grpc
 import pytest
 
 from farm import errors
-from farm.rpc.status import error_of, is_transient, status_of
+from farm.rpc.status import GAME_STATUS, error_of, is_transient, status_of
+from farm.rpc.v1 import games_pb2
 
 Code = grpc.StatusCode
 
@@ -15,9 +16,20 @@ def request_errors(kind=errors.RequestError):
         yield from request_errors(sub)
 
 
-@pytest.mark.parametrize("kind", list(request_errors()))
+@pytest.mark.parametrize(
+    "kind", [kind for kind in request_errors() if kind is not errors.GameError]
+)
 def test_every_refusal_has_a_status_of_its_own(kind):
     assert status_of(kind("x")) is not Code.INTERNAL
+
+
+@pytest.mark.parametrize("reason", games_pb2.Reason.keys()[1:])
+def test_every_reason_of_a_game_has_a_status(reason):
+    assert status_of(errors.GameError(reason, "x")) is GAME_STATUS[reason]
+
+
+def test_there_is_no_status_for_a_reason_that_is_none():
+    assert set(GAME_STATUS) == set(games_pb2.Reason.keys()[1:])
 
 
 @pytest.mark.parametrize(
