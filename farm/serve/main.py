@@ -88,15 +88,22 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
     interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
     tokens_file = config.security.tokens_file
     access = None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log)
-    server, health = make_server(service, interceptor, config.serve.client_timeout_s, access)
+    timeout_s = config.serve.client_timeout_s
+    server, health = make_server(
+        service.handlers(), EXPERIENCE_SERVICE, interceptor, timeout_s, access
+    )
     certificates = certificates_of(config.security, ctx.log)
-    address = bind(server, config.serve.address, certificates and certificates.credentials)
+    credentials = certificates and certificates.credentials
+    address = bind(server, config.serve.address, credentials, key="serve.address")
     if unguarded := exposed(config):
         ctx.log.warning("addresses_unguarded", **_as_fields(unguarded), setting="security.insecure")
     await server.start()
     try:
         await health.set(EXPERIENCE_SERVICE, 1)
-        await (check_health if certificates is None else check_handshake)(address, HEALTH_S)
+        if certificates is None:
+            await check_health(address, HEALTH_S, EXPERIENCE_SERVICE)
+        else:
+            await check_handshake(address, HEALTH_S)
         ctx.control.address = address
         if not ctx.stopping:
             ctx.slot.state = ChildState.READY
