@@ -237,6 +237,13 @@ class GamesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     journal_bytes: Annotated[int, Meta(ge=0, le=1 << 44), reload("live")] = 1 << 30
     """Bytes that they may take, likewise."""
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where each host shall listen, by its index."""
+        name, _, port = self.address.rpartition(":")
+        step = 1 if int(port) else 0
+        return tuple(f"{name}:{int(port) + step * host}" for host in range(self.hosts))
+
 
 class SupervisorConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How children are watched."""

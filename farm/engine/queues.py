@@ -52,6 +52,12 @@ def try_enqueue(queues: Queues, g: int, seat: int, order: tuple[int, int, int]) 
     return True
 
 
+def forget_orders(queues: Queues, g: int, seat: int) -> None:
+    """Empty a seat's queue."""
+    queues.first[g, seat] = 0
+    queues.n_orders[g, seat] = 0
+
+
 @kernel
 def step_queued(games: Games, queues: Queues, g: int) -> None:
     """Play one tick of game `g` with the orders that wait.
