@@ -142,6 +142,13 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Steps of a trajectory at most (T)."""
     memory: Annotated[bool, reload("live")] = False
     """Whether trajectories carry what their seat saw of cells now out of sight (memory planes)."""
+    record_every: Annotated[int, Meta(ge=0, le=1_000_000_000), reload("live")] = 0
+    """Games whose number is a multiple of this are kept as replays; 0 keeps none. They are beside
+    the journals (`games.journal_dir`), in `rollouts`."""
+    record_keep: Annotated[int, Meta(ge=1, le=1_000_000), reload("live")] = 1_000
+    """Replays that each worker keeps; older ones are removed."""
+    record_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 44), reload("live")] = 1 << 28
+    """Bytes that they may take, likewise."""
 
 
 class RingConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,10 +13,9 @@ while its game goes on.
 
 import contextlib
 import os
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from farm.errors import FileAccessError
 
@@ -59,11 +58,6 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
-class _File(NamedTuple):
-    name: str
-    n_bytes: int
-
-
 class Kept:
     """The files of a folder, of which the oldest are removed when there are too many.
 
@@ -81,8 +75,9 @@ class Kept:
     def __init__(self, folder: Path, *, keep: int, max_bytes: int) -> None:
         self.folder = make_private(folder)
         self._keep, self._max_bytes = keep, max_bytes
-        self._files = deque(self._read())
-        self._bytes = sum(file.n_bytes for file in self._files)
+        self._files = self._read()
+        """Bytes of each by name, oldest first."""
+        self._bytes = sum(self._files.values())
         self._shrink()
 
     def __len__(self) -> int:
@@ -100,27 +95,27 @@ class Kept:
 
     def add(self, name: str, n_bytes: int) -> None:
         """Count a file that was just put into the folder, and remove the oldest as need be."""
-        self._files.append(_File(name, n_bytes))
-        self._bytes += n_bytes
+        self._bytes += n_bytes - self._files.pop(name, 0)
+        self._files[name] = n_bytes
         self._shrink()
 
-    def _read(self) -> list[_File]:
-        found: list[tuple[int, _File]] = []
+    def _read(self) -> dict[str, int]:
+        found: list[tuple[int, str, int]] = []
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
                     if entry.is_file(follow_symlinks=False):
                         stat = entry.stat(follow_symlinks=False)
-                        found.append((stat.st_mtime_ns, _File(entry.name, stat.st_size)))
+                        found.append((stat.st_mtime_ns, entry.name, stat.st_size))
         except OSError as error:
             raise FileAccessError(f"{self.folder}: {error.strerror or error}") from error
-        return [file for _, file in sorted(found)]
+        return {name: n_bytes for _, name, n_bytes in sorted(found)}
 
     def _shrink(self) -> None:
         while self._files and (len(self._files) > self._keep or self._bytes > self._max_bytes):
-            file = self._files.popleft()
-            self._bytes -= file.n_bytes
+            name = next(iter(self._files))
+            self._bytes -= self._files.pop(name)
             # Somebody else may have removed it; one that cannot be removed is found at the next
             # start.
             with contextlib.suppress(OSError):
-                (self.folder / file.name).unlink()
+                (self.folder / name).unlink()

@@ -163,6 +163,14 @@ class Replaced(Struct, frozen=True, array_like=True, tag=6, forbid_unknown_field
     """Empty: its agent is back."""
 
 
+class Connected(Struct, frozen=True, array_like=True, tag=7, forbid_unknown_fields=True):
+    """The agent of a seat went away, or came back: of no effect on the game, and told to others."""
+
+    tick: Tick
+    seat: Seat
+    connected: Flag
+
+
 class Ended(Struct, frozen=True, array_like=True, tag=9, forbid_unknown_fields=True):
     """The game is over; nothing follows."""
 
@@ -175,7 +183,7 @@ class Ended(Struct, frozen=True, array_like=True, tag=9, forbid_unknown_fields=T
     reason: Annotated[str, Meta(max_length=1_000)] = ""
 
 
-Entry: TypeAlias = Header | Joined | Orders | Ticked | Left | Moved | Replaced | Ended
+Entry: TypeAlias = Header | Joined | Orders | Ticked | Left | Moved | Replaced | Connected | Ended
 
 _ENDS: Final = {
     ENDED: "of an ended game",
@@ -369,7 +377,7 @@ def _seats(entry: Entry) -> Iterable[int]:
     match entry:
         case Ticked():
             return [order[0] for order in entry.orders]
-        case Joined() | Orders() | Left() | Replaced():
+        case Joined() | Orders() | Left() | Replaced() | Connected():
             return (entry.seat,)
         case Ended():
             return entry.winners

@@ -20,28 +20,10 @@ from farm.engine.queues import (
     try_enqueue,
 )
 from farm.engine.reset import reset_game
-from farm.engine.settings import (
-    Settings,
-    fixed_settings,
-    official_settings,
-    settings,
-    toy_settings,
-)
 from farm.engine.state import OUTCOME, PLAYING, TICK, WINNER, Games, allocate
+from farm.replay.boards import settings_of
 from farm.replay.digest import digest_bytes
-from farm.replay.model import (
-    FORGET,
-    AnyMap,
-    GeneratedMap,
-    GivenMap,
-    Leave,
-    OfficialMap,
-    Order,
-    Replay,
-    Rules,
-    ToyMap,
-)
-from farm.spec.boards import Board
+from farm.replay.model import FORGET, AnyMap, GivenMap, Leave, Order, Replay, Rules
 
 _ROW = 0
 """The one game of the batch."""
@@ -242,60 +224,3 @@ def _set_up(board: AnyMap, rules: Rules, max_ticks: int) -> Games:
         games = allocate(1, n_cells, board.n_seats)
         reset_game(games, _ROW, seed, game_number, game_settings)
     return games
-
-
-def settings_of(board: AnyMap, rules: Rules, *, max_ticks: int = 0) -> Settings:
-    """What the engine sets the game up from, beside seed and game number of a drawn map.
-
-    Args:
-        board: the map.
-        rules: the variant.
-        max_ticks: ticks after which the game is truncated; 0 for never.
-
-    Raises:
-        ValueError: the engine cannot set this game up.
-    """
-    if isinstance(board, GivenMap):
-        return fixed_settings(_given(board), max_ticks=max_ticks, rules=rules.vector())
-    teams, vector = board.teams, rules.vector()
-    match board:
-        case OfficialMap():
-            return official_settings(
-                board.n_seats, pad=board.pad, max_ticks=max_ticks, teams=teams, rules=vector
-            )
-        case ToyMap():
-            return toy_settings(
-                board.height,
-                board.width,
-                board.n_seats,
-                max_ticks=max_ticks,
-                teams=teams,
-                rules=vector,
-            )
-        case GeneratedMap():
-            return settings(
-                board.height,
-                board.width,
-                board.n_seats,
-                mountains=board.mountains / 1000,
-                cities=board.cities,
-                max_ticks=max_ticks,
-                teams=teams,
-                rules=vector,
-            )
-
-
-def _given(board: GivenMap) -> Board:
-    return Board(
-        height=board.height,
-        width=board.width,
-        generals=board.generals,
-        mountains=board.mountains,
-        cities=board.cities,
-        city_armies=board.city_armies,
-        swamps=board.swamps,
-        deserts=board.deserts,
-        neutrals=board.neutrals,
-        neutral_armies=board.neutral_armies,
-        teams=board.teams,
-    )

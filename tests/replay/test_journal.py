@@ -14,6 +14,7 @@ from farm.replay.journal import (
     CANCELLED,
     ENDED,
     HEAD,
+    Connected,
     Ended,
     Header,
     Joined,
@@ -38,6 +39,7 @@ COURSE = [
     Ticked(0, ((2, 5, 4, 0),)),
     Orders(1, 0, 1, ((0, 6, 0),), "", 1),
     Orders(1, 1, 0, (), "two", 0),
+    Connected(1, 1, 0),
     Replaced(1, 1, "expander"),
     Ticked(1, ()),
     Left(2, 1, 1),
@@ -131,7 +133,7 @@ def test_noise_behind_whole_entries_is_cut_off(noise):
 
 def test_the_zeros_of_a_power_cut_are_cut_off_and_a_long_tail_is_refused():
     assert decode(WRITTEN + bytes(5_000)).cut_bytes == 5_000
-    with pytest.raises(ValueError, match=r"entry 12, at byte .* is damaged"):
+    with pytest.raises(ValueError, match=r"entry 13, at byte .* is damaged"):
         decode(WRITTEN + bytes(3 << 20))
 
 
