@@ -11,6 +11,7 @@ Rules, in the order in which they are checked:
     rules.city_army_low       not above rules.city_army_high
     rules.idle_ticks          players who start with 1 can move before a limit ends the game
     rules.length_ticks        likewise
+    worker.count              0 only where something else makes experiences
     ring.submitted_bytes      0, or a power of two of at least `MIN_RING_BYTES`
     ring.bytes                a power of two; holds two chunks (a largest trajectory of every seat)
     serve.min_batch_bytes     not above serve.max_batch_bytes
@@ -80,6 +81,7 @@ def problems(config: FarmConfig, *, policies: Collection[str]) -> Iterator[Confi
     yield from wrong_maps
     yield from _room(config)
     yield from _rules(config)
+    yield from _producers(config)
     if not wrong_maps:
         yield from _ring(config)
         yield from _serve(config)
@@ -187,6 +189,15 @@ def _rules(config: FarmConfig) -> Iterator[ConfigError]:
                 f"{ticks} ends every game before anybody can move: with rules.start_army=1 armies "
                 f"grow to 2 at tick {first_growth}; set it to {first_growth + 1} or more",
             )
+
+
+def _producers(config: FarmConfig) -> Iterator[ConfigError]:
+    if not (config.worker.count or config.games.hosts or config.ring.submitted_bytes):
+        yield ConfigError(
+            "worker.count",
+            "0, and neither games.hosts nor ring.submitted_bytes is set: nobody would make "
+            "experiences; set one of them",
+        )
 
 
 def _ring(config: FarmConfig) -> Iterator[ConfigError]:

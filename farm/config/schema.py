@@ -134,8 +134,9 @@ class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The rollout workers."""
 
-    count: Annotated[int, Meta(ge=1, le=64), reload("live")] = 1
-    """Rollout worker processes; one fewer than the cores is a good start."""
+    count: Annotated[int, Meta(ge=0, le=64), reload("live")] = 1
+    """Rollout worker processes; one fewer than the cores is a good start. 0 leaves the farm to what
+    games hosts and clients hand in."""
     games: Annotated[int, Meta(ge=1, le=4096), reload("restart")] = 128
     """Games that one worker plays side by side: more of them mix the stream better."""
     steps: Annotated[int, Meta(ge=1, le=256), reload("live")] = 32

@@ -82,6 +82,7 @@ IMPOSSIBLE = [
     ({"ring__bytes": 100_000}, "ring.bytes", ["100,000", "65536 and 131072"]),
     ({"ring__submitted_bytes": 70_000}, "ring.submitted_bytes", ["70,000", "131072 is"]),
     ({"ring__submitted_bytes": 1 << 12}, "ring.submitted_bytes", ["4,096", "65536 is", "0 for"]),
+    ({"worker__count": 0, "ring__submitted_bytes": 0}, "worker.count", ["games.hosts", "nobody"]),
     (
         {"ring__bytes": 65_536},
         "ring.bytes",
