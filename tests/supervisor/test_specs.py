@@ -2,8 +2,8 @@ import msgspec
 import pytest
 
 from farm.config.schema import GamesConfig, WorkerConfig
-from farm.shm.control import MAX_CHILDREN
 from farm.shm import groups
+from farm.shm.control import MAX_CHILDREN
 from farm.supervisor.specs import (
     MAX_HOSTS,
     MAX_ROLLOUTS,
