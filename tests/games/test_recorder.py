@@ -12,11 +12,19 @@ from farm.engine.queues import surrender_player
 from farm.engine.settings import settings, toy_settings
 from farm.engine.state import OUTCOME, TERMINATED, TRUNCATED, allocate
 from farm.games.recorder import About, Player, Recorder, about_of, sources_of
+from farm.games.warm_up import compile_kernels
 from farm.rpc.v1 import experience_pb2
 from farm.shm.balance import read_balance
 from farm.shm.control import ControlBlock
 from farm.shm.groups import FIRST_HOST_RING, Amount, create_groups
-from farm.shm.ring import RingConsumer, RingProducer
+from farm.shm.ring import (
+    RingConsumer,
+    RingProducer,
+    drop,
+    next_sequence,
+    publish,
+    try_claim,
+)
 from farm.shm.ring_layout import attach_ring, create_ring
 from farm.spec.actions import pass_action
 from farm.spec.observation import frame_bytes
@@ -376,6 +384,16 @@ def test_passes_of_the_quick_and_the_slow_are_actions_like_any_other(host_of):
     host.recorder.publish()
     for one in host.taken():
         assert set(one.action) == {pass_action(25)}
+
+
+def test_nothing_is_left_to_compile_after_the_warm_up(host_of):
+    compile_kernels()
+    kernels = (try_claim, publish, drop, next_sequence)
+    before = [len(kernel.signatures) for kernel in kernels]
+    host = host_of(settings(64, 64, 2, max_ticks=500), capacity=1 << 12)
+    host.play(STEPS)  # drops
+    host.recorder.publish()
+    assert [len(kernel.signatures) for kernel in kernels] == before
 
 
 def test_a_tick_of_a_duel_costs_next_to_nothing(host_of):
