@@ -51,6 +51,10 @@ def _listen(address):
 def _beat(ctx, until_s=float("inf")):
     while not ctx.stopping and time.monotonic() < until_s:
         ctx.slot.beat(time.monotonic_ns())
+        ctx.slot.set("games_open", 1)
+        ctx.slot.set("seats_connected", 2)
+        ctx.slot.add("actions_accepted", 1)
+        ctx.slot.observe("action_latency_us", 300)
         if ctx.try_follow():
             ctx.acknowledge()
         time.sleep(BEAT_S)

@@ -23,7 +23,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from farm.engine.state import OUTCOME, PLAYING, TERMINATED, TICK
+from farm.engine.state import OUTCOME, PLAYING, TERMINATED, TICK, Games
 from farm.rpc.v1 import experience_pb2
 from farm.serve.record import seal
 from farm.shm.control import ChildSlot
@@ -37,6 +37,7 @@ from farm.shm.ring import (
     drop,
     next_sequence,
 )
+from farm.spec.observation import frame_bytes
 
 _MIRRORED = {
     "dropped_records": DROPPED_RECORDS,
@@ -78,6 +79,47 @@ class Sources(NamedTuple):
     """uint8[seats]."""
     status: NDArray[np.int32]
     """int32[N_STATUS] (engine.state)."""
+
+
+def about_of(games: Games, row: int, game_id: int) -> About:
+    """What does not change in the game of a row."""
+    sides = games.side[row, : games.n_seats[row]].tolist()
+    return About(
+        game_id,
+        int(games.height[row]),
+        int(games.width[row]),
+        tuple(sides.count(side) - 1 for side in sides),
+    )
+
+
+def sources_of(
+    games: Games,
+    row: int,
+    *,
+    actions: NDArray[np.int32],
+    rewards: NDArray[np.float32],
+    frames: NDArray[np.uint8] | None = None,
+) -> Sources:
+    """Where the game of a row is.
+
+    Args:
+        games: the batch.
+        row: of the game.
+        actions: int32[n_games, n_seats], kept current by the host.
+        rewards: float32[n_games, n_seats], likewise.
+        frames: uint8[n_games, n_seats, at least frame_bytes] of games without fog, likewise; None
+            takes what the seats see.
+    """
+    n_seats = int(games.n_seats[row])
+    size = frame_bytes(int(games.height[row] * games.width[row]), n_seats)
+    seen = games.frames if frames is None else frames
+    return Sources(
+        seen[row, :n_seats, :size],
+        actions[row, :n_seats],
+        rewards[row, :n_seats],
+        games.alive[row, :n_seats],
+        games.status[row],
+    )
 
 
 class Recorder:

@@ -11,8 +11,6 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from farm.shm.groups import MAX_HOSTS
-
 ROLLOUT_ROLE = "rollout"
 GAMES_ROLE = "games"
 PRODUCER_ROLES = frozenset({ROLLOUT_ROLE, GAMES_ROLE})
@@ -23,6 +21,8 @@ FIRST_ROLLOUT_SLOT = 2
 MAX_ROLLOUTS = 64
 """Rollout workers take slots 2 to 65; those after the last below are free for later roles."""
 METRICS_SLOT = FIRST_ROLLOUT_SLOT + MAX_ROLLOUTS
+MAX_HOSTS = 4
+"""As `farm.shm.groups` has it, which loads NumPy: too early here for who sets up its threads."""
 FIRST_HOST_SLOT = METRICS_SLOT + 1
 GAMES_WARM_UP_SLOT = FIRST_HOST_SLOT + MAX_HOSTS
 

@@ -7,18 +7,27 @@ import numpy as np
 import pytest
 
 from farm.client.decode import Trajectory
-from farm.engine.batch import Batch
+from farm.engine.batch import Batch, reset_games
 from farm.engine.queues import surrender_player
 from farm.engine.settings import settings, toy_settings
-from farm.engine.state import OUTCOME, TERMINATED, TRUNCATED
-from farm.games.recorder import About, Player, Recorder, Sources
+from farm.engine.state import OUTCOME, TERMINATED, TRUNCATED, allocate
+from farm.games.recorder import About, Player, Recorder, about_of, sources_of
+from farm.games.warm_up import compile_kernels
 from farm.rpc.v1 import experience_pb2
 from farm.shm.balance import read_balance
 from farm.shm.control import ControlBlock
 from farm.shm.groups import FIRST_HOST_RING, Amount, create_groups
-from farm.shm.ring import RingConsumer, RingProducer
+from farm.shm.ring import (
+    RingConsumer,
+    RingProducer,
+    drop,
+    next_sequence,
+    publish,
+    try_claim,
+)
 from farm.shm.ring_layout import attach_ring, create_ring
 from farm.spec.actions import pass_action
+from farm.spec.observation import frame_bytes
 from farm.spec.trajectory import N_STEPS_OFFSET, RECORD_HEADER, policy_hash
 
 RING = FIRST_HOST_RING + 2
@@ -40,16 +49,9 @@ class Host:
         self.rings_of_the_bell = 0
         self.batch = Batch(1, game_settings, seed=seed)
         games, n_seats = self.batch.games, self.batch.n_seats
-        self.actions = np.zeros(n_seats, np.int32)
-        self.rewards = np.zeros(n_seats, np.float32)
-        size = self.batch.frames.dtype.itemsize
-        self.sources = Sources(
-            games.frames[0, :n_seats, :size],
-            self.actions,
-            self.rewards,
-            games.alive[0, :n_seats],
-            games.status[0],
-        )
+        actions, rewards = np.zeros((1, n_seats), np.int32), np.zeros((1, n_seats), np.float32)
+        self.actions, self.rewards = actions[0], rewards[0]
+        self.sources = sources_of(games, 0, actions=actions, rewards=rewards)
         self.frames = [self.sources.frames.copy()]
         self.played = []
         self.recorder = self.replace(generation=1, steps=steps)
@@ -71,10 +73,7 @@ class Host:
         self.rings_of_the_bell += 1
 
     def begin(self):
-        n_allies = tuple(
-            int((self.batch.games.side[0] == side).sum()) - 1 for side in self.batch.games.side[0]
-        )
-        about = About(GAME_ID, self.batch.height, self.batch.width, n_allies)
+        about = about_of(self.batch.games, 0, GAME_ID)
         self.recorder.begin(about, self.sources, PLAYERS[: self.batch.n_seats])
 
     def tick(self, *, recorded=True):
@@ -225,11 +224,27 @@ def test_a_record_says_what_filters_and_statistics_ask_for(host_of):
         assert (message.config_epoch, message.generation, message.has_memory) == (5, 1, False)
 
 
-def test_names_of_teammates_count_as_allies(host_of):
-    host = host_of(toy_settings(6, 6, 4, teams=(0, 0, 1, 1), max_ticks=100))
+def test_teammates_count_as_allies(host_of):
+    host = host_of(toy_settings(6, 6, 4, teams=(0, 0, 0, 1), max_ticks=100))
     host.play(STEPS)
     host.recorder.publish()
-    assert [one.n_allies for one in host.taken()] == [1, 1, 1, 1]
+    assert [one.n_allies for one in host.taken()] == [2, 2, 2, 0]
+
+
+def test_a_game_smaller_than_its_slot_takes_its_own_part_of_it(host_of):
+    """Slots are as large as the largest game allowed."""
+    host = host_of()
+    games = allocate(3, 20 * 20, 6)
+    size = games.frames.shape[2]
+    reset_games(games, np.uint64(1), np.arange(3, dtype=np.uint64), host.batch.settings)
+    clear = np.full((3, 6, size), 7, np.uint8)
+    rows = {"actions": np.ones((3, 6), np.int32), "rewards": np.ones((3, 6), np.float32)}
+    assert about_of(games, 2, 9) == About(9, 5, 5, (0, 0))
+    seen, shown = (sources_of(games, 2, frames=frames, **rows) for frames in (None, clear))
+    assert seen.frames.shape == (2, frame_bytes(25, 2))
+    assert np.shares_memory(seen.frames, games.frames[2])
+    assert np.shares_memory(shown.frames, clear[2])
+    assert all(len(part) == 2 for part in (seen.actions, seen.rewards, seen.alive))
 
 
 def test_a_seat_that_surrendered_ends_with_the_tick_after(host_of):
@@ -369,6 +384,16 @@ def test_passes_of_the_quick_and_the_slow_are_actions_like_any_other(host_of):
     host.recorder.publish()
     for one in host.taken():
         assert set(one.action) == {pass_action(25)}
+
+
+def test_nothing_is_left_to_compile_after_the_warm_up(host_of):
+    compile_kernels()
+    kernels = (try_claim, publish, drop, next_sequence)
+    before = [len(kernel.signatures) for kernel in kernels]
+    host = host_of(settings(64, 64, 2, max_ticks=500), capacity=1 << 12)
+    host.play(STEPS)  # drops
+    host.recorder.publish()
+    assert [len(kernel.signatures) for kernel in kernels] == before
 
 
 def test_a_tick_of_a_duel_costs_next_to_nothing(host_of):

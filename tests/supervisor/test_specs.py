@@ -2,9 +2,10 @@ import msgspec
 import pytest
 
 from farm.config.schema import GamesConfig, WorkerConfig
+from farm.shm import groups
 from farm.shm.control import MAX_CHILDREN
-from farm.shm.groups import MAX_HOSTS
 from farm.supervisor.specs import (
+    MAX_HOSTS,
     MAX_ROLLOUTS,
     PRODUCER_ROLES,
     Kind,
@@ -88,5 +89,6 @@ def test_there_is_a_slot_for_every_worker_that_the_config_allows():
 
 def test_there_is_a_slot_and_a_ring_for_every_games_host_that_the_config_allows():
     assert msgspec.convert({"hosts": MAX_HOSTS}, GamesConfig).hosts == MAX_HOSTS
+    assert groups.MAX_HOSTS == MAX_HOSTS
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"hosts": MAX_HOSTS + 1}, GamesConfig)

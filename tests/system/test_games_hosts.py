@@ -10,10 +10,8 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from stand_ins import N_LAST
@@ -25,19 +23,13 @@ from farm.shm.segment import list_segments
 
 pytestmark = pytest.mark.timeout(900)
 
-HERE = Path(__file__).parent
 GROUP = "trainer"
-FIRST_START_S = 540.0
 SMALL = (
-    "games.hosts=2",
-    "games.address=127.0.0.1:0",
     f"games.ring_bytes={1 << 20}",
     "worker.games=4",
     "match=tiny",
     f"ring.bytes={1 << 18}",
     f"serve.groups={{{GROUP}:lossless}}",
-    "telemetry.format=json",
-    "telemetry.metrics_address=127.0.0.1:0",
 )
 
 
@@ -49,19 +41,14 @@ def farm(*words):
     return json.loads(done.stdout)
 
 
-def free_address():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
-
-
 @pytest.fixture(scope="module")
-def story(start_shared, shared_instance):
+def story(shared_farm_up, stand_ins, shared_instance):
     """One farm from its start to its drain; each test looks at one thing in it."""
-    instance, address = shared_instance, free_address()
-    path = os.pathsep.join(map(str, (HERE.parents[1], HERE.parent)))
-    own = (f"instance={instance}", f"serve.address={address}")
-    up = start_shared([HERE.parent / "stand_ins.py", *own, *SMALL], env={"PYTHONPATH": path})
-    told = {"up": up, "ready": up.wait_for("farm_ready", timeout_s=FIRST_START_S)}
+    instance = shared_instance
+    up = shared_farm_up(*SMALL, **stand_ins)
+    address = up.address
+    told = {"up": up, "ready": up.wait_for("farm_ready")}
+    up.wait_for("stand_in_serving", nth=2)  # logged behind what it tells
     told["serving"] = up.events("stand_in_serving")
     with Client(address, retry=NO_RETRY) as client:
         told["info"], told["balance"] = client.info(), client.balance()
@@ -117,6 +104,7 @@ def test_discovery_and_top_name_every_host(story):
     assert story["top"]["games"]["addresses"] == [first, second]
     fills = {child["name"]: child["ring_fill"] for child in story["top"]["children"]}
     assert 0 < fills["games-0"] < 0.1
+    assert (story["top"]["games"]["games_open"], story["top"]["games"]["seats_connected"]) == (2, 4)
 
 
 def test_their_rings_are_part_of_the_balance(story):
