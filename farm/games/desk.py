@@ -33,6 +33,7 @@ class Desk:
         config: in force.
         wake: lets the duty loop look at the host soon.
         on_streams: told how many streams are open, whenever that changes.
+        on_action: told of each accepted action how long that took, in microseconds.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Desk:
         config: FarmConfig,
         wake: Callable[[], None],
         on_streams: Callable[[int], None],
+        on_action: Callable[[int], None],
     ) -> None:
         self.host = host
         self.watches = Watches()
         self.config = config
         self.wake = wake
+        self.on_action = on_action
         self._on_streams = on_streams
         self._n_streams = 0
         self._is_closed = False

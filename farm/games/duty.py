@@ -7,9 +7,10 @@ plays, so that the heart beats and a config is followed.
 
 import asyncio
 import time
-from collections.abc import Callable
 
+from farm.games.counting import Counting
 from farm.games.desk import Desk
+from farm.games.recording import Recording
 from farm.supervisor.child import ChildContext
 
 MAX_REST_S = 0.1
@@ -26,8 +27,8 @@ class Duty:
         ctx: of the child.
         desk: what the handlers share.
         wake: set by whoever has changed something.
-        follow: takes a changed config.
-        count: copies the counters to the child's slot.
+        recording: takes experiences down; None where nobody does.
+        counting: the counters.
     """
 
     def __init__(
@@ -35,14 +36,14 @@ class Duty:
         ctx: ChildContext,
         desk: Desk,
         wake: asyncio.Event,
-        follow: Callable[[], None],
-        count: Callable[[], None],
+        recording: Recording | None,
+        counting: Counting,
     ) -> None:
         self._ctx = ctx
         self._desk = desk
         self._wake = wake
-        self._follow = follow
-        self._count = count
+        self._recording = recording
+        self._counting = counting
         self._next_count_ns = 0
 
     async def run(self) -> None:
@@ -53,13 +54,27 @@ class Duty:
             self._wake.clear()
             now_ns = time.monotonic_ns()
             self._ctx.slot.beat(now_ns)
-            if self._ctx.try_follow():
-                self._follow()
-            self._desk.host.poll(now_ns, time.time_ns())
+            self._follow()
+            n_ticks = self._desk.host.poll(now_ns, time.time_ns())
+            self._counting.n_ticks += n_ticks
+            if self._recording is not None:
+                self._recording.publish()
             if now_ns >= self._next_count_ns:
-                self._count()
+                self._counting.write()
                 self._next_count_ns = now_ns + COUNT_NS
             await self._rest()
+        self._counting.write()
+
+    def _follow(self) -> None:
+        """Apply a newer config, and say so in the slot."""
+        ctx = self._ctx
+        if not ctx.try_follow():
+            return
+        self._desk.config = ctx.config
+        self._desk.host.follow(ctx.config.games, ctx.config.reward)
+        if self._recording is not None:
+            self._recording.follow(ctx.config.worker.steps, ctx.epoch)
+        ctx.acknowledge()
 
     async def _rest(self) -> None:
         """Wait until something comes in or becomes due."""

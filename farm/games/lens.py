@@ -32,14 +32,15 @@ class Lens:
     def try_update(self) -> games_pb2.GameUpdate | None:
         """What is new since the last one; None if nothing is."""
         game = self._game
-        events = views.events_of(game, self._viewer, self._event)
         stage = (game.tick, int(game.phase))
+        if stage == self._shown and game.last_event <= self._event:
+            return None
+        events = views.events_of(game, self._viewer, self._event)
+        self._event = max(self._event, game.last_event)
         if stage == self._shown and not events:
             return None
         update = views.header(game, self._viewer)
         update.events.extend(events)
-        if events:
-            self._event = events[-1].sequence
         self._look(update)
         self._shown = stage
         return update

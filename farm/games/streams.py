@@ -23,6 +23,7 @@ from farm.serve.interceptor import error_detail
 
 RESULTS_AHEAD = 64
 """Answers of one Play stream that wait for their client to take them."""
+_NS_PER_US = 1_000
 
 
 class Streams:
@@ -49,7 +50,7 @@ class Streams:
                     if update is not None:
                         await write(context, update, desk.write_s)
                         continue
-                    await _next(news, desk)
+                    await wait_for_news(news, desk)
 
     async def play(self, _requests: Any, context: Any) -> None:
         """Show a game to a seat until its end, and take the seat's actions."""
@@ -76,7 +77,7 @@ class Streams:
                 elif is_last or play.game.is_over:
                     break
                 else:
-                    await _next(play.news, self._desk)
+                    await wait_for_news(play.news, self._desk)
             if is_last:
                 reading.result()
         finally:
@@ -104,17 +105,19 @@ class Streams:
 
     def _act(self, play: "_Play", wanted: games_pb2.Action) -> games_pb2.ActionResult:
         """Submit an action; a refusal is a result."""
+        came_ns = time.monotonic_ns()
         try:
-            done = self._desk.host.submit(
-                play.game, play.seat, action_of(wanted), time.monotonic_ns()
-            )
+            done = self._desk.host.submit(play.game, play.seat, action_of(wanted), came_ns)
         except GameError as error:
             error.game_id = play.game.game_id
             return games_pb2.ActionResult(
-                key=wanted.key, tick=play.game.tick, queued=play.game.queued(play.seat),
+                key=wanted.key,
+                tick=play.game.tick,
+                queued=play.game.queued(play.seat),
                 error=error_detail(error),
             )
         self._desk.wake()
+        self._desk.on_action((time.monotonic_ns() - came_ns) // _NS_PER_US)
         return games_pb2.ActionResult(key=wanted.key, tick=done.tick, queued=done.queued)
 
     async def _read_opening(self, context: Any) -> games_pb2.StreamGameRequest:
@@ -172,7 +175,7 @@ def let_go(task: asyncio.Future[Any]) -> None:
         task.exception()  # seen, so that asyncio does not report it as lost
 
 
-async def _next(news: asyncio.Event, desk: Desk) -> None:
+async def wait_for_news(news: asyncio.Event, desk: Desk) -> None:
     """Wait for news; as long as there is none the connection alone bounds it.
 
     Raises:

@@ -4,11 +4,10 @@ A seat sees its frame, its own queue and the events that the rules show it; the 
 learns of enemies. A spectator (`viewer` None) sees everything. Nothing here changes a game.
 """
 
-from collections.abc import Sequence
-
 from farm.games.events import Event
 from farm.games.game import HostedGame
 from farm.games.lifecycle import Phase
+from farm.games.statistics import PlayerStatistics
 from farm.rpc.v1 import games_pb2
 
 
@@ -38,7 +37,7 @@ def header(game: HostedGame, viewer: int | None) -> games_pb2.GameUpdate:
     update = games_pb2.GameUpdate(
         game_id=game.game_id, tick=game.tick, phase=int(game.phase), winners=game.winners
     )
-    if viewer is not None and game.has_board:
+    if viewer is not None:
         update.queued = game.queued(viewer)
         update.to_move = game.is_awaited(viewer)
     return update
@@ -60,7 +59,7 @@ def observation(game: HostedGame, seat: int) -> games_pb2.Observation:
     return games_pb2.Observation(
         seat=seat,
         n_seats=game.spec.n_seats,
-        n_allies=game.n_allies(seat),
+        n_allies=game.n_allies[seat],
         height=game.height,
         width=game.width,
         frame=game.frame(seat).tobytes(),
@@ -69,7 +68,8 @@ def observation(game: HostedGame, seat: int) -> games_pb2.Observation:
 
 def full_state(game: HostedGame) -> games_pb2.FullState:
     """Everything on the board."""
-    board = game.board()
+    board = game.board
+    scores = zip(board.total_army.tolist(), board.land.tolist(), board.alive.tolist(), strict=True)
     return games_pb2.FullState(
         height=game.height,
         width=game.width,
@@ -77,15 +77,13 @@ def full_state(game: HostedGame) -> games_pb2.FullState:
         army=board.army.tobytes(),
         terrain=board.terrain.tobytes(),
         scores=[
-            games_pb2.Score(seat=seat, army=army, land=land, alive=alive)
-            for seat, (army, land, alive) in enumerate(board.scores)
+            games_pb2.Score(seat=seat, army=army, land=land, alive=bool(alive))
+            for seat, (army, land, alive) in enumerate(scores)
         ],
     )
 
 
-def events_of(
-    game: HostedGame, viewer: int | None, after: int
-) -> list[games_pb2.Event]:
+def events_of(game: HostedGame, viewer: int | None, after: int) -> list[games_pb2.Event]:
     """The events with a sequence above `after` that a viewer may see, in their order."""
     if game.last_event <= after:
         return []
@@ -94,3 +92,82 @@ def events_of(
         for event in game.events_after(after)
         if viewer is None or event.seen_by >> viewer & 1
     ]
+
+
+def stats(
+    game: HostedGame,
+    counted: list[PlayerStatistics],
+    viewers: frozenset[int],
+    now_ns: int,
+) -> games_pb2.GameStats:
+    """What is counted of a game.
+
+    Args:
+        game: the game.
+        counted: by seat.
+        viewers: seats of which everything may be told while the game runs.
+        now_ns: monotonic.
+    """
+    reply = games_pb2.GameStats(
+        game=info(game), duration_ms=game.duration_ms(now_ns), ended_ns=game.ended_ns
+    )
+    if game.phase is Phase.ENDED and game.spec.seed is not None:
+        reply.seed = game.spec.seed
+    for seat, found in enumerate(counted):
+        player = _player(game, seat)
+        if game.is_over or seat in viewers:
+            _add_secrets(player, game, seat, found)
+        reply.players.append(player)
+    return reply
+
+
+def _player(game: HostedGame, seat: int) -> games_pb2.PlayerStats:
+    """What the scoreboard and the events tell of a player."""
+    player = games_pb2.PlayerStats(
+        seat=seat, name=game.seats[seat].name, kills=game.seats[seat].kills
+    )
+    if game.has_board:
+        board = game.board
+        player.army = int(board.total_army[seat])
+        player.land = int(board.land[seat])
+        player.alive = bool(board.alive[seat])
+    return player
+
+
+def _add_secrets(
+    player: games_pb2.PlayerStats, game: HostedGame, seat: int, found: PlayerStatistics
+) -> None:
+    """What enemies learn only when the game is over."""
+    if game.has_board:
+        player.cities = game.board.cities_of(seat)
+    player.actions_accepted = found.accepted
+    player.actions_rejected.update(found.rejected)
+    player.act_mean_ms = found.act_mean_ms
+    player.act_max_ms = found.act_max_ms
+
+
+def _seat(game: HostedGame, seat: int) -> games_pb2.SeatInfo:
+    held = game.seats[seat]
+    return games_pb2.SeatInfo(
+        seat=seat,
+        kind=held.kind,
+        name=held.name,
+        team=game.sides[seat],
+        alive=not game.has_board or game.is_alive(seat),
+        connected=held.connected,
+    )
+
+
+def _event(event: Event) -> games_pb2.Event:
+    return games_pb2.Event(
+        sequence=event.sequence,
+        kind=int(event.kind),
+        tick=event.tick,
+        seat=event.seat,
+        by=event.by,
+        cell=event.cell,
+        winners=event.winners,
+        n_turns=event.n_turns,
+        duration_ms=event.duration_ms,
+        text=event.text,
+    )

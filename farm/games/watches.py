@@ -14,6 +14,7 @@ class Watches:
 
     def __init__(self) -> None:
         self._of_game: dict[int, set[asyncio.Event]] = {}
+        self._of_all: set[asyncio.Event] = set()
 
     @contextmanager
     def watch(self, game_id: int) -> Iterator[asyncio.Event]:
@@ -27,6 +28,15 @@ class Watches:
             waiting.discard(news)
             if not waiting:
                 del self._of_game[game_id]
+
+    @contextmanager
+    def everything(self, news: asyncio.Event) -> Iterator[None]:
+        """Have an event set with `tell_all` alone, as it hears of games by other ways."""
+        self._of_all.add(news)
+        try:
+            yield
+        finally:
+            self._of_all.discard(news)
 
     def tell(self, game_id: int) -> None:
         """There is news of a game."""
@@ -42,6 +52,6 @@ class Watches:
 
     def tell_all(self) -> None:
         """There is news for everybody, such as that the host stops."""
-        for waiting in self._of_game.values():
+        for waiting in (self._of_all, *self._of_game.values()):
             for news in waiting:
                 news.set()

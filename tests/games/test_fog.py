@@ -69,7 +69,10 @@ def random_order(frame, n_seats, n_allies, rng):
 def start(calls, seed, n_seats, max_turns, **fields):
     created = calls.create(
         uniform=pb.UniformMap(height=SIDE, width=SIDE, mountains=0.15, cities=8),
-        n_seats=n_seats, seed=seed, max_turns=max_turns, **fields,
+        n_seats=n_seats,
+        seed=seed,
+        max_turns=max_turns,
+        **fields,
     )
     return created, [calls.join(created.game_id, f"p{n}").token for n in range(n_seats)]
 
@@ -102,9 +105,13 @@ def test_streams_and_states_show_a_seat_its_frame_and_nothing_else(shared, n_sea
         alive = mirror.games.alive[0].copy()
         for seat, order in enumerate(orders):
             if alive[seat]:
-                moves = [] if order is None else [pb.Move(start=order[0], end=order[1], half=order[2])]
+                moves = (
+                    [] if order is None else [pb.Move(start=order[0], end=order[1], half=order[2])]
+                )
                 shared.unary(
-                    names.SUBMIT_ACTION, game_id=created.game_id, token=tokens[seat],
+                    names.SUBMIT_ACTION,
+                    game_id=created.game_id,
+                    token=tokens[seat],
                     action=pb.Action(moves=moves, expected_tick=tick),
                 )
         mirror.play([order if alive[seat] else None for seat, order in enumerate(orders)])

@@ -125,12 +125,20 @@ def test_tokens_of_the_farm_say_who_lists_and_who_plays(host, tmp_path):
                 except grpc.RpcError as error:
                     told[method, role] = error.code().name
     assert {role: told[names.LIST_GAMES, role] for role in ("observe", "play", "train")} == {
-        "observe": "OK", "play": "OK", "train": "OK",
+        "observe": "OK",
+        "play": "OK",
+        "train": "OK",
     }
-    for method, passed in ((names.CREATE_GAME, "INVALID_ARGUMENT"),
-                           (names.GET_GAME_STATE, "NOT_FOUND")):
+    for method, passed in (
+        (names.CREATE_GAME, "INVALID_ARGUMENT"),
+        (names.GET_GAME_STATE, "NOT_FOUND"),
+    ):
         assert [told[method, role] for role in ("observe", "play", "train", "admin", "wrong")] == [
-            "PERMISSION_DENIED", passed, "PERMISSION_DENIED", passed, "UNAUTHENTICATED",
+            "PERMISSION_DENIED",
+            passed,
+            "PERMISSION_DENIED",
+            passed,
+            "UNAUTHENTICATED",
         ]
 
 
@@ -138,9 +146,7 @@ def test_each_holder_of_a_token_is_a_client_with_games_of_its_own(host, tmp_path
     tokens = tmp_path / "tokens"
     tokens.write_text("".join(map(line, ("play", "admin"))))
     tokens.chmod(0o600)
-    hosting = host(
-        security={"tokens_file": str(tokens)}, games={"max_games_per_client": 1}
-    )
+    hosting = host(security={"tokens_file": str(tokens)}, games={"max_games_per_client": 1})
     request = pb.CreateGameRequest(n_seats=2, toy=pb.ToyMap(height=5, width=5)).SerializeToString()
     told = []
     with grpc.insecure_channel(hosting.address) as channel:

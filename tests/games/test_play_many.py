@@ -41,7 +41,9 @@ def many(calls, *, n_games=3, seats=(0, 1), autoreset=False, **fields):
     """A stream that has created games: the stream and its first message."""
     create = pb.ManyGames(
         game=pb.CreateGameRequest(**(DUEL | fields)),
-        n_games=n_games, seats=seats, autoreset=autoreset,
+        n_games=n_games,
+        seats=seats,
+        autoreset=autoreset,
     )
     opening = pb.PlayManyRequest(open=pb.PlayManyOpen(create=create))
     stream = calls.talk(names.PLAY_MANY, opening)
@@ -227,7 +229,9 @@ def test_joined_seats_are_played_and_stay_when_the_stream_ends(shared):
     stream = shared.talk(names.PLAY_MANY, opening)
     opened = next(stream).opened
     assert [(row.game_id, row.seat, row.token) for row in opened.rows] == [
-        (created[0].game_id, 0, ""), (created[0].game_id, 1, ""), (created[1].game_id, 0, ""),
+        (created[0].game_id, 0, ""),
+        (created[0].game_id, 1, ""),
+        (created[1].game_id, 0, ""),
     ]
     update = Update(opened, next(stream))
     stream.send(pass_rows(opened, update.waiting))
@@ -367,9 +371,7 @@ def test_numbers_that_are_cut_off_end_the_stream(shared):
 
 def test_a_learner_that_reads_late_misses_no_reward_and_no_end(host, connect):
     calls = connect(host(reward={"step": 1.0}))
-    stream, opened = many(
-        calls, n_games=2, seats=[0, 1], tick_ms=10, max_turns=10, autoreset=True
-    )
+    stream, opened = many(calls, n_games=2, seats=[0, 1], tick_ms=10, max_turns=10, autoreset=True)
     per_game = []
     reward = np.zeros(4)
     while len(per_game) < 12:

@@ -300,10 +300,24 @@ def test_one_stream_too_many_is_refused_and_a_place_is_free_again_later(host, co
     assert next(calls.stream(created.game_id, created.spectator_token))
 
 
-@pytest.mark.parametrize("method", [name for name in names.__dict__.values() if name in (
-    names.CREATE_GAME, names.LIST_GAMES, names.JOIN_GAME, names.SUBMIT_ACTION,
-    names.GET_GAME_STATE, names.SURRENDER, names.PAUSE_GAME, names.GET_GAME_STATS,
-)])
+@pytest.mark.parametrize(
+    "method",
+    [
+        name
+        for name in names.__dict__.values()
+        if name
+        in (
+            names.CREATE_GAME,
+            names.LIST_GAMES,
+            names.JOIN_GAME,
+            names.SUBMIT_ACTION,
+            names.GET_GAME_STATE,
+            names.SURRENDER,
+            names.PAUSE_GAME,
+            names.GET_GAME_STATS,
+        )
+    ],
+)
 def test_bytes_that_are_no_request_are_refused(shared, method):
     error = refusal(shared.raw, method, b"\xff\xff\xff\xff")
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "BAD_REQUEST")

@@ -27,8 +27,19 @@ EDGES = {
         ),
     ),
     "string": st.sampled_from(
-        ["", "x", "random", "hunter", "official", "simple", "G0 . . .\n. . . .\n. . . .\n. . . G1",
-         "é" * 16, "\x00", "x" * 200, "\U0001f3f0" * 30]
+        [
+            "",
+            "x",
+            "random",
+            "hunter",
+            "official",
+            "simple",
+            "G0 . . .\n. . . .\n. . . .\n. . . G1",
+            "é" * 16,
+            "\x00",
+            "x" * 200,
+            "\U0001f3f0" * 30,
+        ]
     ),
 }
 

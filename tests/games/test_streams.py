@@ -45,7 +45,10 @@ def test_a_stream_begins_with_everything_and_goes_on_with_deltas(shared, game):
     first = next(stream)
     assert first.WhichOneof("view") == "observation"
     assert kinds(first) == [
-        pb.GAME_CREATED, pb.PLAYER_JOINED, pb.PLAYER_JOINED, pb.GAME_STARTED,
+        pb.GAME_CREATED,
+        pb.PLAYER_JOINED,
+        pb.PLAYER_JOINED,
+        pb.GAME_STARTED,
     ] or set(kinds(first)) >= {pb.PLAYER_JOINED, pb.GAME_STARTED}
     assert first.to_move
     eyes.see(first)
@@ -167,7 +170,11 @@ def test_actions_on_play_are_answered_in_their_order_refusals_among_them(shared,
     stream.act(key="pass")
     first, far, weak, late, again = results_of(stream, 5)
     assert [one.key for one in (first, far, weak, late, again)] == [
-        "pass", "far", "weak", "late", "pass",
+        "pass",
+        "far",
+        "weak",
+        "late",
+        "pass",
     ]
     assert not first.HasField("error")
     assert again == first
@@ -216,7 +223,8 @@ def test_play_begins_with_open(shared, first):
     with pytest.raises(Refused) as refused:
         next(stream)
     assert (refused.value.code, refused.value.reason) == (
-        grpc.StatusCode.INVALID_ARGUMENT, "BAD_REQUEST",
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "BAD_REQUEST",
     )
 
 
@@ -254,7 +262,9 @@ def test_a_seat_whose_stream_breaks_is_disconnected_and_back_with_the_next_one(h
 def test_a_reader_that_takes_nothing_is_cut_off_and_the_others_are_served(host, connect):
     calls = connect(host(serve={"client_timeout_s": 1.0}))
     created = calls.create(
-        uniform=pb.UniformMap(height=20, width=20), spectators=True, tick_ms=10,
+        uniform=pb.UniformMap(height=20, width=20),
+        spectators=True,
+        tick_ms=10,
         bots={0: "random", 1: "random"},
     )
     slow = connect(calls.hosting).stream(created.game_id, created.spectator_token)
@@ -274,8 +284,11 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_the_others_are_served(host, 
 def test_a_slow_reader_finds_ticks_merged_and_every_event(host, connect):
     calls = connect(host(games={"max_turns": 300}))
     created = calls.create(
-        uniform=pb.UniformMap(height=20, width=20, cities=40, mountains=0.0), tick_ms=10,
-        n_seats=4, bots=dict.fromkeys(range(4), "expander"), spectators=True,
+        uniform=pb.UniformMap(height=20, width=20, cities=40, mountains=0.0),
+        tick_ms=10,
+        n_seats=4,
+        bots=dict.fromkeys(range(4), "expander"),
+        spectators=True,
     )
     stream = calls.stream(created.game_id, created.spectator_token)
     sequences, ticks = [], []
