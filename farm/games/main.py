@@ -76,7 +76,8 @@ def _host(ctx: ChildContext, bus: EventBus, stack: ExitStack) -> Host:
     )
     stack.callback(files.close)
     sources = Sources(
-        new_id=lambda: int(take_number(ctx.control.mem)),
+        # 0 stands for no game in messages.
+        new_id=lambda: int(take_number(ctx.control.mem) or take_number(ctx.control.mem)),
         new_seed=lambda: secrets.randbits(SEED_BITS),
         new_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
     )
