@@ -96,7 +96,7 @@ def compose(overrides: Sequence[str] = (), *, folders: Sequence[Path] = ()) -> C
     places, lines = _places(folders), list(overrides)
     options = _options(places)
     override_rules.screen(lines, options)
-    with _config_errors(places), _hydra(places[0]) as loader:
+    with _config_errors(places), _hydra(places) as loader:
         wanted = _for_hydra(lines, places)
         tree = _tree(wanted)
         defaults = loader.compute_defaults_list(PRIMARY, wanted, RunMode.RUN)
@@ -126,7 +126,7 @@ def compose_config(overrides: Sequence[str] = (), *, folders: Sequence[Path] = (
     """
     places, lines = _places(folders), list(overrides)
     override_rules.screen(lines, _options(places))
-    with _config_errors(places), _hydra(places[0]):
+    with _config_errors(places), _hydra(places):
         tree = _tree(_for_hydra(lines, places))
     try:
         return to_config(tree)
@@ -159,12 +159,11 @@ def _places(folders: Sequence[Path]) -> list[Path]:
 
 
 def _for_hydra(lines: Sequence[str], places: Sequence[Path]) -> list[str]:
-    """The overrides as Hydra takes them, with the folders behind the first."""
-    rest = ",".join(f"'file://{place}'" for place in places[1:])
+    """The overrides as Hydra takes them; any searchpath makes it look at that of `_hydra`."""
     return [
         *override_rules.for_hydra(lines),
         *(f"~hydra/{group}" for group in _UNUSED),
-        *([f"hydra.searchpath=[{rest}]"] if rest else []),
+        *(["hydra.searchpath=[]"] if len(places) > 1 else []),
     ]
 
 
@@ -175,15 +174,22 @@ def _tree(wanted: list[str]) -> Value:
 
 
 @contextmanager
-def _hydra(folder: Path) -> Iterator[ConfigLoader]:
+def _hydra(places: Sequence[Path]) -> Iterator[ConfigLoader]:
+    """Hydra on the first folder that has a config.yaml, between those before and behind it."""
+    main = next(n for n, place in enumerate(places) if (place / f"{PRIMARY}.yaml").is_file())
     with _ONE_AT_A_TIME:
         others = GlobalHydra.instance().hydra
         GlobalHydra.instance().clear()
         try:
             with initialize_config_dir(
-                config_dir=str(folder), job_name="farm", version_base=HYDRA_VERSION_BASE
+                config_dir=str(places[main]), job_name="farm", version_base=HYDRA_VERSION_BASE
             ):
-                yield GlobalHydra.instance().config_loader()
+                loader = GlobalHydra.instance().config_loader()
+                for n, place in enumerate(places):
+                    if n != main:
+                        anchor = "main" if n < main else "schema"  # which is the last
+                        loader.get_search_path().prepend("farm", f"file://{place}", anchor)
+                yield loader
         finally:
             GlobalHydra.instance().hydra = others
 

@@ -3,10 +3,10 @@
 # cgroups), on an overlay of this machine's root whose upper layer is memory: what is installed in
 # there is installed nowhere, and nothing out here is started, stopped or reconfigured.
 #
-#     boot.sh WORK OVERLAID…
+#     unshare --mount boot.sh WORK FOLDER=PLACE…
 #
-# WORK is an empty folder. Each OVERLAID folder appears inside as it is out here, read-only, for what
-# lies on another file system than the root. Says `booted PID` and waits; on SIGTERM everything ends.
+# WORK is an empty folder. Each FOLDER is seen inside at PLACE, read-only. It waits until systemd ends;
+# on SIGTERM everything in there is killed.
 set -euo pipefail
 work=$1
 shift
@@ -41,9 +41,10 @@ root=$work/layers/root
 mkdir "$work/layers/upper" "$work/layers/work" "$root"
 mount -t overlay overlay \
     -o "lowerdir=/,upperdir=$work/layers/upper,workdir=$work/layers/work" "$root"
-for folder in "$@"; do
-    mkdir -p "$root$folder"
-    mount --rbind "$folder" "$root$folder"
+for pair in "$@"; do
+    mkdir -p "$root${pair#*=}"
+    mount --bind "${pair%%=*}" "$root${pair#*=}"
+    mount -o remount,bind,ro "$root${pair#*=}"
 done
 mount -t proc proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"
