@@ -53,7 +53,7 @@ Lines are JSON when standard output is no terminal. A second Ctrl-C or SIGTERM s
 {OVERRIDES_HELP}
 {EXIT_CODES_HELP}"""
 
-WARM_HELP = """\
+WARM_HELP = f"""\
 examples:
   farm warm                          compile what is not in the cache, and say how it goes
   farm warm --config-dir /etc/farm env=prod
@@ -62,6 +62,7 @@ The config is checked first: what is wrong with it is said at once, not after a 
 supervisor.warm_up_s, and tells a service manager that it needs the time. The next `farm up` of this
 build serves within seconds. Kernels are kept in $FARM_CACHE_DIR, else ~/.cache/farm.
 
+{OVERRIDES_HELP}
 exit codes:
   0 done, or nothing to do    2 usage    70 it failed, or took too long
   78 the config is wrong: the message names the key
