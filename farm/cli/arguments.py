@@ -17,6 +17,7 @@ from farm.cli.help_texts import (
     TAIL_HELP,
     TOP_HELP,
     UP_HELP,
+    WARM_HELP,
 )
 from farm.config import patterns
 from farm.version import __version__
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"farm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_up(commands)
+    _add_warm(commands)
     _add_tail(commands)
     _add_top(commands)
     _add_audit(commands)
@@ -93,8 +95,11 @@ def _add_config_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config-dir",
         type=Path,
+        action="append",
+        default=[],
         metavar="DIR",
-        help="files of the config, before the packaged ones: a config.yaml, and options of groups",
+        help="files of the config, before the packaged ones: a config.yaml, and options of groups; "
+        "repeat for more, the first that has a file wins",
     )
 
 
@@ -114,6 +119,12 @@ def _add_up(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     _add_config_dir(parser)
     _add_seconds(parser, "stop by itself after S seconds of serving (default: run until stopped)")
+    _add_overrides(parser)
+
+
+def _add_warm(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "warm", "compile the kernels before a farm starts", WARM_HELP)
+    _add_config_dir(parser)
     _add_overrides(parser)
 
 
