@@ -54,7 +54,7 @@ from farm.shm.cells import CellView, TextCell, WordCell
 from farm.shm.lease import CONTROL_ROLE, Lease, acquire_instance, unlink_instance
 from farm.shm.segment import Segment, SegmentKind, segment_name
 
-CONTROL_LAYOUT = 4
+CONTROL_LAYOUT = 5
 """Bump with any change of offsets or meaning above, labels included."""
 
 MAX_CHILDREN = 80
@@ -103,6 +103,11 @@ COUNTERS = (
     "corrupt_records",
     "subscriptions",
     "sampled_records",
+    "refused_streams",
+    "refused_calls",
+    "refused_rate",
+    "held_in_ns",
+    "held_out_ns",
 )
 """Labels of the counters of a slot, by position; at most 32."""
 
