@@ -21,7 +21,7 @@ class Context:
     def cancelled(self):
         return False
 
-    async def abort(self, status, _detail):
+    async def abort(self, status, _detail, _trailing):
         self.status = status
 
 
