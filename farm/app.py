@@ -123,6 +123,7 @@ def run(
         seed = secrets.randbits(SEED_BITS) if config.seed is None else config.seed
         segments = take_segments(config, seed=seed, discard=discard)
         stack.callback(segments.end)
+        stack.callback(_remove_sockets, config)
         _publish(config, segments.control, quiet=quiet)
         farm = _Farm(config, segments, warm_ups=_warm_ups(config), quiet=quiet)
         read = partial(_composed, folders)
@@ -165,6 +166,7 @@ def drain(instance: str, deadline_s: float, *, signals: SignalQueue) -> Balance 
         _log_as_supervisor(config)
         segments = take_leftovers(config)
         stack.callback(segments.end)
+        stack.callback(_remove_sockets, config)
         _publish(config, segments.control, quiet=False)
         farm = _Farm(config, segments)
         arbiter = _arbiter(farm, stack, signals, lambda: farm.drain(deadline_s))
@@ -380,6 +382,12 @@ def _composed(folders: Sequence[Path], overrides: Sequence[str]) -> FarmConfig:
     config = compose_config(overrides, folders=folders)
     check(config, policies=POLICY_NAMES)
     return config
+
+
+def _remove_sockets(config: FarmConfig) -> None:
+    """Remove the unix sockets of children that could not do so themselves."""
+    for address in (config.serve.address, config.telemetry.metrics_address):
+        ports.clean_up(address)
 
 
 def _last_config(instance: str) -> FarmConfig:

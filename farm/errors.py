@@ -242,12 +242,14 @@ class RejectedError(ClientError):
     Args:
         status: name of the gRPC status, such as `INVALID_ARGUMENT`.
         detail: the server's message.
+        retry_after_s: when another try may succeed, where a limit refused it; else None.
     """
 
-    def __init__(self, status: str, detail: str) -> None:
+    def __init__(self, status: str, detail: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(f"{status}: {detail}")
         self.status = status
         self.detail = detail
+        self.retry_after_s = retry_after_s
 
 
 class SpecMismatchError(ClientError):

@@ -136,7 +136,7 @@ def _add_tail(commands: "_Commands[argparse.ArgumentParser]") -> None:
         type=_address,
         default="127.0.0.1:50051",
         metavar="ADDRESS",
-        help="host:port of the experiences service (default: %(default)s)",
+        help="host:port of the experiences service, or unix:/path (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON line a second")
     _add_seconds(parser, "stop after S seconds (default: run until stopped)")
@@ -178,7 +178,7 @@ def _add_whom(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=_address,
         metavar="ADDRESS",
-        help="ask the farm at host:port instead, which may be on another machine",
+        help="ask the farm at host:port, which may be on another machine, or at unix:/path",
     )
     _add_instance(parser)
 
@@ -318,8 +318,13 @@ def _add_replay(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 def _address(text: str) -> str:
     port = text.rpartition(":")[2]
-    if not re.fullmatch(patterns.ADDRESS, text) or not 0 < int(port) <= patterns.MAX_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no host:port, such as 127.0.0.1:50051")
+    is_one = re.fullmatch(patterns.ADDRESS, text) is not None
+    if is_one and patterns.socket_path(text) is None:
+        is_one = 0 < int(port) <= patterns.MAX_PORT
+    if not is_one:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no host:port, such as 127.0.0.1:50051, and no unix:/path"
+        )
     return text
 
 

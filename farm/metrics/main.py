@@ -25,6 +25,7 @@ from farm.metrics.segments import Segments
 from farm.metrics.server import Server, listen
 from farm.shm.control import ChildState, ControlBlock
 from farm.shm.lease import running_pid
+from farm.supervisor import ports
 from farm.supervisor.child import ChildContext
 
 KEY = "telemetry.metrics_address"
@@ -127,6 +128,7 @@ async def _serve(ctx: ChildContext, endpoint: Endpoint) -> None:
         await _duty(ctx, endpoint)
     finally:
         server.close()
+        ports.clean_up(address)
 
 
 async def _duty(ctx: ChildContext, endpoint: Endpoint) -> None:
