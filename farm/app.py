@@ -116,6 +116,7 @@ def run(
         config = composed.config
         check(config, policies=POLICY_NAMES)
         _log_as_supervisor(config)
+        stack.callback(log.finish)
         quiet = quiet and composed.origins["telemetry.level"] != COMMAND_LINE
         seed = secrets.randbits(SEED_BITS) if config.seed is None else config.seed
         segments = take_segments(config, seed=seed, discard=discard)
@@ -155,6 +156,7 @@ def drain(instance: str, deadline_s: float, *, signals: SignalQueue) -> Balance 
     config = _last_config(instance)
     with ExitStack() as stack:
         _log_as_supervisor(config)
+        stack.callback(log.finish)
         segments = take_leftovers(config)
         stack.callback(segments.end)
         _publish(config, segments.control, quiet=False)
@@ -243,12 +245,14 @@ class _Farm:
                 self._settings[role] = epoch
         self.control.store_config(epoch, _blob(config, self.control, quiet=self._quiet))
         log.set_level(QUIET if self._quiet else config.telemetry.level)
+        log.set_burst(config.telemetry.burst, config.telemetry.burst_s)
         log.set_fields(config_epoch=epoch)
         self.arbiter.follow(_rules(config.supervisor))
         self.arbiter.want(self._services(config.worker.count))
 
     def poll(self, now_ns: int) -> None:
         """A turn of the arbiter's loop."""
+        log.poll()
         if self.reloader is not None:
             self.reloader.poll(now_ns)
 
@@ -305,6 +309,7 @@ def _remember_that_it_is_warm() -> None:
 
 def _log_as_supervisor(config: FarmConfig) -> None:
     log.configure(role="supervisor", level=config.telemetry.level, fmt=config.telemetry.format)
+    log.set_burst(config.telemetry.burst, config.telemetry.burst_s)
     log.set_fields(config_epoch=FIRST_EPOCH)
 
 
