@@ -42,6 +42,27 @@ _METHODS = {
 }
 
 
+def method_of(handler: Any) -> Callable[..., Any]:
+    """The method of a handler, whatever its kind."""
+    kind = (handler.request_streaming, handler.response_streaming)
+    method: Callable[..., Any] = getattr(handler, _METHODS[kind])
+    return method
+
+
+def is_stream(handler: Any) -> bool:
+    """Whether a handler's call has more than one message either way."""
+    return bool(handler.request_streaming or handler.response_streaming)
+
+
+async def answer(method: Callable[..., Any], request: Any, context: Any) -> Any:
+    """Run a method, of either form: a coroutine function, or an asynchronous generator's."""
+    if not inspect.isasyncgenfunction(method):
+        return await method(request, context)
+    async for message in method(request, context):
+        await context.write(message)
+    return None
+
+
 def with_method(handler: Any, method: Callable[..., Any]) -> Any:
     """A handler of the same kind as another, with a method of its own."""
     kind = (handler.request_streaming, handler.response_streaming)
@@ -69,8 +90,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        kind = (handler.request_streaming, handler.response_streaming)
-        guarded = self._guard(getattr(handler, _METHODS[kind]), handler_call_details.method)
+        guarded = self._guard(method_of(handler), handler_call_details.method)
         return with_method(handler, guarded)
 
     def _guard(self, method: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -78,10 +98,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
             if not caller():
                 set_caller(host_of(context.peer()))
             try:
-                if not inspect.isasyncgenfunction(method):
-                    return await method(request, context)
-                async for message in method(request, context):
-                    await context.write(message)
+                return await answer(method, request, context)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:

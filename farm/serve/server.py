@@ -9,6 +9,7 @@ from farm.errors import AddressInUseError, FarmError
 from farm.rpc.names import MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, method_path
 from farm.serve.access import AccessInterceptor
 from farm.serve.interceptor import ErrorInterceptor
+from farm.serve.trace import TraceInterceptor
 from farm.supervisor import ports
 
 MAX_CALLS = 2048
@@ -24,6 +25,7 @@ def make_server(
     client_timeout_s: float,
     access: AccessInterceptor | None = None,
     *,
+    trace: TraceInterceptor | None = None,
     max_calls: int = MAX_CALLS,
 ) -> tuple[grpc.aio.Server, "health.aio.HealthServicer"]:
     """A server that is not bound yet, and its health.
@@ -34,11 +36,13 @@ def make_server(
         interceptor: maps errors.
         client_timeout_s: time after which a client whose machine answers no ping counts as gone.
         access: asks for tokens; None lets everybody in.
+        trace: makes spans; None makes none.
         max_calls: calls at once, of any kind; one more is refused.
     """
+    interceptors = tuple(one for one in (trace, interceptor, access) if one is not None)
     half_ms = max(_MS_PER_S, int(client_timeout_s * _MS_PER_S / 2))
     server = grpc.aio.server(
-        interceptors=(interceptor,) if access is None else (interceptor, access),
+        interceptors=interceptors,
         maximum_concurrent_rpcs=max_calls,
         options=(
             # A second farm on the same port must fail, not share it.
