@@ -32,6 +32,8 @@ FAULTS: Final = frozenset(
     }
 )
 """Errors of the server by the semantic conventions; any other is the caller's."""
+UNEXPECTED: Final = frozenset({grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL})
+"""What comes with a traceback; the others are told on purpose."""
 
 
 def start_tracer(ctx: ChildContext) -> Tracer | None:
@@ -80,34 +82,38 @@ class TraceInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
             span = self._tracer.served(name.removeprefix("/"), metadata, _attributes(name))
             trail = SpanTrail(span) if streams and span.is_recording() else NO_TRAIL
             set_trail(trail)
+            error: BaseException | None = None
             with self._tracer.current(span):
                 try:
-                    result = await answer(run, request, context)
-                except BaseException as error:
-                    status = _status_of(error, context)
-                    trail.ended(context.details() or status.name.lower())
-                    self._finish(span, status, error, context)
+                    return await answer(run, request, context)
+                except BaseException as raised:
+                    error = raised
                     raise
-            trail.ended("ok")
-            self._finish(span, grpc.StatusCode.OK, None, context)
-            return result
+                finally:
+                    if span.is_recording():
+                        status = _status_of(error, context)
+                        self._note(span, status, error, context)
+                        trail.ended(context.details() or status.name.lower())
+                    span.end()
 
         return with_method(handler, traced)
 
-    def _finish(
+    def _note(
         self, span: Span, status: grpc.StatusCode, error: BaseException | None, context: Any
     ) -> None:
-        if span.is_recording():
-            span.set_attribute("rpc.grpc.status_code", status.value[0])
-            span.set_attribute("farm.caller", caller())
-            if status in FAULTS:
-                self._tracer.set_failed(span, context.details() or status.name)
-                # ErrorInterceptor raises AbortError while it handles what the handler raised.
-                if error is not None:
-                    span.record_exception(error.__context__ or error)
-            elif error is not None and status is not grpc.StatusCode.CANCELLED:
-                span.add_event("refused", {"detail": context.details() or ""})
-        span.end()
+        """Say how a call ended."""
+        span.set_attribute("rpc.grpc.status_code", status.value[0])
+        span.set_attribute("farm.caller", caller())
+        detail = context.details() or ""
+        if status in FAULTS:
+            self._tracer.set_failed(span, detail or status.name)
+        if error is None or status is grpc.StatusCode.CANCELLED:
+            return
+        if status in UNEXPECTED:
+            # ErrorInterceptor raises AbortError while it handles what the handler raised.
+            span.record_exception(error.__context__ or error)
+        else:
+            span.add_event("refused", {"detail": detail})
 
 
 def _attributes(method: str) -> Attributes:
@@ -115,9 +121,11 @@ def _attributes(method: str) -> Attributes:
     return {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
 
 
-def _status_of(error: BaseException, context: Any) -> grpc.StatusCode:
+def _status_of(error: BaseException | None, context: Any) -> grpc.StatusCode:
     code = context.code()
     if isinstance(error, grpc.aio.AbortError) and isinstance(code, grpc.StatusCode):
         return code
-    gone = isinstance(error, asyncio.CancelledError) or context.cancelled()
-    return grpc.StatusCode.CANCELLED if gone else grpc.StatusCode.UNKNOWN
+    # A handler may end as if all were well when its client has gone: it reads the end of a stream.
+    if isinstance(error, asyncio.CancelledError) or context.cancelled():
+        return grpc.StatusCode.CANCELLED
+    return grpc.StatusCode.OK if error is None else grpc.StatusCode.UNKNOWN

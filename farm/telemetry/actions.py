@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from farm.telemetry.tracing import Span, Tracer
+from farm.telemetry.tracing import Attributes, Span, Tracer
 
 MAX_IN_FLIGHT: Final = 1_024
 """Actions that are followed at once; of one more there is no span."""
@@ -55,7 +55,7 @@ class Actions:
 NO_ACTIONS: Final = Actions()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Action:
     span: Span
     seat: int
@@ -81,7 +81,11 @@ class ActionSpans(Actions):
         """Begin a span, if the call has one and there is room."""
         if self.n_in_flight >= self._max_in_flight or not self._tracer.is_traced():
             return
-        about = {"farm.game_id": str(game_id), "farm.seat": seat, "farm.due_tick": due_tick}
+        about: Attributes = {
+            "farm.game_id": str(game_id),
+            "farm.seat": seat,
+            "farm.due_tick": due_tick,
+        }
         span = self._tracer.child("action", about)
         span.add_event("accepted")
         self._games.setdefault(game_id, []).append(_Action(span, seat, due_tick, now_ns))
@@ -90,31 +94,26 @@ class ActionSpans(Actions):
     def poll(self, now_ns: int, tick_of: Callable[[int], int | None]) -> None:
         """Note whose tick was played, and end what is too old or whose game is gone."""
         oldest_ns = now_ns - int(MAX_AGE_S * _NS_PER_S)
-        for game_id, actions in list(self._games.items()):
+        for game_id in tuple(self._games):
             tick = tick_of(game_id)
-            for action in actions:
+            for action in tuple(self._games[game_id]):
                 if tick is not None and tick > action.due_tick and not action.applied_tick:
                     action.applied_tick = tick
                     action.span.add_event("tick_applied", {"farm.tick": tick})
-            self._end(
-                game_id, lambda action, gone=tick is None: gone or action.began_ns < oldest_ns
-            )
+                if tick is None or action.began_ns < oldest_ns:
+                    self._end(game_id, action)
 
     def sent(self, game_id: int, seat: int, tick: int) -> None:
         """End the spans of the actions that the update shows."""
-        for action in self._games.get(game_id, ()):
+        for action in tuple(self._games.get(game_id, ())):
             if action.seat == seat and 0 < action.applied_tick <= tick:
                 action.span.add_event("update_sent", {"farm.tick": tick})
-        self._end(game_id, lambda action: action.seat == seat and 0 < action.applied_tick <= tick)
+                self._end(game_id, action)
 
-    def _end(self, game_id: int, is_over: Callable[[_Action], bool]) -> None:
-        actions = self._games.get(game_id, [])
-        on_their_way = [action for action in actions if not is_over(action)]
-        for action in actions:
-            if is_over(action):
-                action.span.end()
-        self.n_in_flight -= len(actions) - len(on_their_way)
-        if on_their_way:
-            self._games[game_id] = on_their_way
-        else:
-            self._games.pop(game_id, None)
+    def _end(self, game_id: int, action: _Action) -> None:
+        action.span.end()
+        actions = self._games[game_id]
+        actions.remove(action)
+        if not actions:
+            del self._games[game_id]
+        self.n_in_flight -= 1
