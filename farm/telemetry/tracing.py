@@ -112,7 +112,7 @@ class Tracer:
         self._provider = provider
         self._tracer = provider.get_tracer(SERVICE_NAME, __version__)
         self._propagator = tracecontext.TraceContextTextMapPropagator()
-        self._api = trace
+        self._api: Any = trace
 
     def served(self, name: str, metadata: Metadata, attributes: Attributes) -> Span:
         """Begin the span of a call that somebody makes.
