@@ -27,8 +27,9 @@ from farm.shm.control import ChildState
 from farm.shm.groups import SUBMITTED_RING, GroupsBlock, attach_groups
 from farm.shm.ring import RingProducer
 from farm.shm.wake import Doorbell
+from farm.supervisor.capacities import capacities
 from farm.supervisor.child import ChildContext
-from farm.supervisor.specs import ROLLOUT_ROLE
+from farm.supervisor.specs import PRODUCER_ROLES
 
 BUSY_PAUSE_S = 0.008
 """Least time between two rounds of the pump while somebody waits for a batch: a round costs the
@@ -66,8 +67,8 @@ def _wait_for_rings(ctx: ChildContext) -> tuple[GroupsBlock, list[Ring]] | None:
         ctx.slot.beat(time.monotonic_ns())
         try:
             groups = attach_groups(ctx.instance)
-            n_rings = ctx.config.worker.count
-            return groups, attach_rings(ctx.instance, groups, ctx.space_bells, n_rings)
+            wanted = capacities(ctx.config)
+            return groups, attach_rings(ctx.instance, groups, ctx.space_bells, wanted)
         except (SegmentAbsentError, SegmentNotReadyError):
             if time.monotonic() > deadline_s:
                 raise
@@ -134,8 +135,9 @@ def _intake(ctx: ChildContext, rings: list[Ring], pump: Pump) -> Intake | None:
 
 
 def _as_fields(addresses: dict[str, str]) -> dict[str, str]:
-    """Addresses by the last part of their key, as a log line has them."""
-    return {key.rpartition(".")[2]: address for key, address in addresses.items()}
+    """Addresses by names that a log line can have: address, games_address, metrics_address."""
+    names = {key: key.removeprefix("serve.").removeprefix("telemetry.") for key in addresses}
+    return {names[key].replace(".", "_"): address for key, address in addresses.items()}
 
 
 def _balance(ctx: ChildContext, hub: Hub) -> dict[str, int]:
@@ -191,7 +193,7 @@ class _Duty:
         """Whether the farm drains, and nobody is left who could publish something."""
         control = self._ctx.control
         return bool(control.draining) and not any(
-            slot.pid for slot in control.children if slot.role == ROLLOUT_ROLE
+            slot.pid for slot in control.children if slot.role in PRODUCER_ROLES
         )
 
     def _is_over(self, now_ns: int) -> bool:
@@ -218,11 +220,9 @@ class _Duty:
         ctx = self._ctx
         if not ctx.try_follow():
             return
-        hub, n_rings = self._pump.hub, ctx.config.worker.count
+        hub, wanted = self._pump.hub, capacities(ctx.config)
         known = [ring.worker for ring in hub.rings]
-        hub.add_rings(
-            attach_rings(ctx.instance, self._block, ctx.space_bells, n_rings, known=known)
-        )
+        hub.add_rings(attach_rings(ctx.instance, self._block, ctx.space_bells, wanted, known=known))
         self._describer.live = LiveConfig(ctx.epoch, ctx.config)
         self._pump.limits = Limits.of(ctx.config.serve)
         ctx.acknowledge()
