@@ -73,15 +73,19 @@ def install(folder):
     (made / "entry_points.txt").write_text(ENTRY_POINTS)
 
 
-def release():
-    """Let blocked exporters go on."""
-    _BLOCK.set()
-
-
-def clear():
-    """Forget all spans."""
+def asked_for(folder, monkeypatch):
+    """For a fixture: a function that asks for one of these exporters, as an operator would."""
+    install(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
     _SPANS.clear()
     _BLOCK.clear()
+
+    def ask_for(name):
+        monkeypatch.setenv("OTEL_TRACES_EXPORTER", name)
+
+    yield ask_for
+    _BLOCK.set()
 
 
 def all_spans():

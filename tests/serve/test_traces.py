@@ -31,17 +31,7 @@ SERVICE = names.EXPERIENCE_SERVICE
 
 @pytest.fixture
 def exporter(tmp_path, monkeypatch):
-    """Asks for one of the kept exporters, as an operator would."""
-    kept_spans.install(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
-    kept_spans.clear()
-
-    def ask_for(name):
-        monkeypatch.setenv("OTEL_TRACES_EXPORTER", name)
-
-    yield ask_for
-    kept_spans.release()
+    yield from kept_spans.asked_for(tmp_path, monkeypatch)
 
 
 @pytest.fixture
