@@ -89,6 +89,7 @@ class Hosting:
     """
 
     def __init__(self, instance, journal_dir, **sections):
+        games_main.compile_kernels()  # a first time it takes a minute, which is no time of the host's
         self.instance = instance
         self.config = farm_config(journal_dir, **sections)
         self.control = ControlBlock.create(instance, 1, seed=7)
@@ -208,6 +209,12 @@ class Calls:
     def submit(self, game_id, token, *moves, **fields):
         action = pb.Action(moves=[pb.Move(start=a, end=b) for a, b in moves], **fields)
         return self.unary(names.SUBMIT_ACTION, game_id=game_id, token=token, action=action)
+
+    def pass_ticks(self, created, tokens, n_ticks=1):
+        """Let all seats of a lockstep game pass."""
+        for _ in range(n_ticks):
+            for token in tokens:
+                self.submit(created.game_id, token)
 
     def stats(self, game_id, token):
         return self.unary(names.GET_GAME_STATS, game_id=game_id, token=token)

@@ -26,6 +26,8 @@ from farm.engine.step import finish_tick
 from farm.games.slots import NO_BOT, Clocks
 from farm.jit import inline, kernel
 from farm.policies.dispatch import choose
+from farm.shm.atomics import fetch_add
+from farm.shm.control import NEXT_GAME_OFFSET
 from farm.spec import tiles
 from farm.spec.actions import ACTIONS_PER_CELL, DOWN, RIGHT, UP
 from farm.spec.actions import LEFT as TO_LEFT
@@ -49,6 +51,9 @@ GENERAL_TAKEN: Final = 1
 CITY_TAKEN: Final = 2
 MAX_HAPPENINGS: Final = 48
 """Of one game in one tick: two for each seat, and one for each move."""
+
+BOTS_NS: Final = 1_000_000
+"""Between two ticks of a game that nobody but bots plays in lockstep."""
 
 # Rows of `Clocks.before`, first by move, then by seat.
 _MOVER, _TARGET, _OWNER, _IS_CITY, _SEEN_BY = range(5)
@@ -96,7 +101,7 @@ def advance(
             counts[1] = _play(games, queues, clocks, weights, shaped, g, happened, counts[1])
             rows[counts[0]] = g
             counts[0] += 1
-            _wind(clocks, g, now_ns, act_timeout_ns)
+            _wind(games, clocks, g, now_ns, act_timeout_ns)
 
 
 @kernel
@@ -185,29 +190,50 @@ def show_all(games: Games, clocks: Clocks, g: int) -> None:
     _show_all(view(games, g), clocks.clear[g])
 
 
+@kernel
+def take_number(control: NDArray[np.uint8]) -> int:
+    """The number of a new game, which nobody else of the farm gets.
+
+    Args:
+        control: uint8[n], the control block.
+
+    Writes:
+        control.
+    """
+    return fetch_add(control, NEXT_GAME_OFFSET, 1)
+
+
 @inline
 def _is_due(games: Games, queues: Queues, clocks: Clocks, g: int, now_ns: int) -> bool:
     if clocks.due_ns[g] <= now_ns:
         return True
     if clocks.tick_ns[g]:
         return False
+    n_asked = 0
     for seat in range(games.n_seats[g]):
-        is_asked = games.alive[g, seat] and clocks.bot[g, seat] == NO_BOT
-        if is_asked and not clocks.acted[g, seat] and queues.n_orders[g, seat] == 0:
-            return False
-    return True
+        if games.alive[g, seat] and clocks.bot[g, seat] == NO_BOT:
+            n_asked += 1
+            if not clocks.acted[g, seat] and queues.n_orders[g, seat] == 0:
+                return False
+    return n_asked > 0
 
 
 @inline
-def _wind(clocks: Clocks, g: int, now_ns: int, act_timeout_ns: int) -> None:
-    """Set the time of the next tick. A clock that is late goes on from now: no ticks in a row."""
+def _wind(games: Games, clocks: Clocks, g: int, now_ns: int, act_timeout_ns: int) -> None:
+    """Set the time of the next tick. A clock that is late goes on from now: no ticks in a row.
+
+    A game in lockstep that asks nobody, as only bots play, takes a rest of BOTS_NS a tick.
+    """
     clocks.asked_ns[g] = now_ns
     clocks.acted[g, :] = 0
     if clocks.tick_ns[g]:
         due_ns = clocks.due_ns[g] + clocks.tick_ns[g]
         clocks.due_ns[g] = due_ns if due_ns > now_ns else now_ns + clocks.tick_ns[g]
     else:
-        clocks.due_ns[g] = now_ns + act_timeout_ns
+        is_asking = False
+        for seat in range(games.n_seats[g]):
+            is_asking |= bool(games.alive[g, seat]) and clocks.bot[g, seat] == NO_BOT
+        clocks.due_ns[g] = now_ns + (act_timeout_ns if is_asking else BOTS_NS)
 
 
 @inline

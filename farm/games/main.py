@@ -19,6 +19,7 @@ from farm.games.events import EventBus
 from farm.games.game import HostedGame
 from farm.games.host import Host, Sources
 from farm.games.journal import Journal
+from farm.games.kernels import take_number
 from farm.games.journal_files import JournalFiles
 from farm.games.recorder import Recorder
 from farm.games.recording import Recording
@@ -32,8 +33,7 @@ from farm.serve.interceptor import ErrorInterceptor
 from farm.serve.server import bind, check_health, make_server
 from farm.serve.tls import certificates_of, check_handshake
 from farm.serve.trace import TraceInterceptor, start_tracer, stop_tracer
-from farm.shm.atomics import fetch_add
-from farm.shm.control import NEXT_GAME_OFFSET, ChildState
+from farm.shm.control import ChildState
 from farm.shm.groups import FIRST_HOST_RING
 from farm.shm.ring import RingProducer
 from farm.shm.ring_layout import attach_ring
@@ -78,7 +78,8 @@ def _host(ctx: ChildContext, bus: EventBus, stack: ExitStack) -> Host:
     )
     stack.callback(files.close)
     sources = Sources(
-        new_id=lambda: int(fetch_add(ctx.control.mem, NEXT_GAME_OFFSET, 1)),
+        # 0 stands for no game in messages.
+        new_id=lambda: int(take_number(ctx.control.mem) or take_number(ctx.control.mem)),
         new_seed=lambda: secrets.randbits(SEED_BITS),
         new_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
     )

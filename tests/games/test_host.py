@@ -13,7 +13,7 @@ from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
 from farm.shm.control import ChildState
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 BOARD = """
 G0 . . . .

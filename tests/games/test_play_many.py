@@ -11,7 +11,7 @@ from farm.spec import frame_dtype
 from farm.spec.actions import legal_mask, pass_action
 from farm.spec.observation import frame_bytes
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 TERMINATED, TRUNCATED, WAITS, FIRST = 1, 2, 4, 8
 DUEL = {"n_seats": 2, "uniform": pb.UniformMap(height=10, width=10), "seed": 5}

@@ -8,7 +8,7 @@ from farm.rpc import names
 from farm.rpc.status import GAME_STATUS
 from farm.rpc.v1 import games_pb2 as pb
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 BOARD = """
 G0 M . . .
@@ -29,14 +29,6 @@ def refusal(act, *args, **fields):
         assert error.code is GAME_STATUS[error.reason]
         assert error.detail.message == error.message
     return error
-
-
-@pytest.fixture
-def game(shared):
-    """A lockstep duel: created, tokens."""
-    created = shared.create(board=BOARD)
-    created.tokens = [shared.join(created.game_id, name).token for name in ("anna", "bob")]
-    return created
 
 
 @pytest.fixture
@@ -68,16 +60,9 @@ def test_a_move_that_cannot_be_is_refused_with_its_reason_and_changes_nothing(
     assert shared.state(created.game_id, anna) == before
 
 
-def grown(shared, created, tokens, n_ticks=2):
-    """Let both pass until the generals have armies to move."""
-    for _ in range(n_ticks):
-        for token in tokens:
-            shared.submit(created.game_id, token)
-
-
 def test_the_number_of_the_refused_move_is_told_and_none_of_its_request_is_accepted(shared, duel):
     created, tokens = duel
-    grown(shared, created, tokens)
+    shared.pass_ticks(created, tokens, 2)
     error = refusal(shared.submit, created.game_id, tokens[0], (0, 5), (5, 10), (10, 12))
     assert (error.reason, error.detail.move) == ("NOT_ADJACENT", 2)
     assert shared.state(created.game_id, tokens[0]).queued == 0
@@ -85,7 +70,7 @@ def test_the_number_of_the_refused_move_is_told_and_none_of_its_request_is_accep
 
 def test_an_action_for_another_tick_changes_nothing_and_is_told_the_tick(shared, duel):
     created, tokens = duel
-    grown(shared, created, tokens)
+    shared.pass_ticks(created, tokens, 2)
     for tick in (0, 1, 3, 4_000_000_000):
         error = refusal(shared.submit, created.game_id, tokens[0], expected_tick=tick)
         assert (error.code, error.reason, error.detail.tick) == (Code.ABORTED, "WRONG_TICK", 2)
@@ -260,12 +245,18 @@ def test_a_key_of_an_action_is_bounded(shared, duel):
 
 def test_a_queue_has_room_for_so_many_moves_and_no_more(host, connect):
     calls = connect(host(games={"max_queue": 4}))
-    created = calls.create(board=BOARD, tick_ms=600_000)
-    anna = calls.join(created.game_id).token
-    calls.join(created.game_id)
-    # The first move of a queue needs an army: one tick of a paused clock will not come, so pass.
-    error = refusal(calls.submit, created.game_id, anna, *[(0, 5), (5, 10)] * 3)
-    assert error.reason in {"LIMIT", "NOTHING_TO_MOVE"}
+    created = calls.create(board=BOARD)
+    tokens = [calls.join(created.game_id).token for _ in range(2)]
+    calls.pass_ticks(created, tokens, 2)
+    error = refusal(
+        calls.submit, created.game_id, tokens[0], *[(0, 5), (5, 10), (10, 5)], (5, 0), (0, 5)
+    )
+    assert (error.code, error.reason) == (Code.RESOURCE_EXHAUSTED, "LIMIT")
+    assert error.detail.retry_after_ms > 0
+    first = calls.submit(created.game_id, tokens[0], (0, 5), (5, 10), (10, 5), (5, 0))
+    assert first.queued == 4
+    assert refusal(calls.submit, created.game_id, tokens[0], (0, 5)).reason == "LIMIT"
+    assert calls.submit(created.game_id, tokens[0], (0, 5), clear=True).queued == 1
 
 
 def test_a_host_has_room_for_so_many_games_and_says_when_to_try_again(host, connect):

@@ -11,7 +11,7 @@ from hosting import Eyes, Refused
 from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 BOARD = """
 G0 . . . .
@@ -27,12 +27,6 @@ def game(shared):
     """A lockstep duel: created, and the tokens of both seats."""
     created = shared.create(board=BOARD, spectators=True)
     return created, [shared.join(created.game_id, name).token for name in ("anna", "bob")]
-
-
-def pass_both(calls, created, tokens, n_ticks=1):
-    for _ in range(n_ticks):
-        for token in tokens:
-            calls.submit(created.game_id, token)
 
 
 def kinds(update):
@@ -53,7 +47,7 @@ def test_a_stream_begins_with_everything_and_goes_on_with_deltas(shared, game):
     assert first.to_move
     eyes.see(first)
     for tick in range(1, 8):
-        pass_both(shared, created, tokens)
+        shared.pass_ticks(created, tokens)
         update = stream.until(lambda one, tick=tick: one.tick == tick)
         assert update.WhichOneof("view") == "delta"
         frame = shared.state(created.game_id, tokens[0]).observation.frame
@@ -67,7 +61,7 @@ def test_every_tick_that_a_ready_reader_could_see_is_shown(shared, game):
     assert next(stream).tick == 0
     seen = []
     for tick in range(1, 6):
-        pass_both(shared, created, tokens)
+        shared.pass_ticks(created, tokens)
         seen.append(stream.until(lambda one, tick=tick: one.tick >= tick).tick)
     assert seen == [1, 2, 3, 4, 5]
     stream.call.cancel()
@@ -90,7 +84,7 @@ def test_a_spectator_sees_everything_at_every_tick(shared, game):
     created, tokens = game
     stream = shared.stream(created.game_id, created.spectator_token)
     assert next(stream).WhichOneof("view") == "full"
-    pass_both(shared, created, tokens)
+    shared.pass_ticks(created, tokens)
     update = stream.until(lambda one: one.tick == 1)
     assert update.WhichOneof("view") == "full"
     assert not update.to_move
@@ -148,7 +142,7 @@ def test_a_second_stream_of_a_seat_gets_everything_too(shared, game):
     streams = [shared.stream(created.game_id, tokens[0]), shared.play(created.game_id, tokens[0])]
     for stream in streams:
         next(stream)
-    pass_both(shared, created, tokens)
+    shared.pass_ticks(created, tokens)
     assert streams[0].until(lambda one: one.tick == 1)
     assert streams[1].until(lambda one: one.update.tick == 1)
     for stream in streams:
@@ -191,7 +185,7 @@ def test_actions_on_play_are_answered_in_their_order_refusals_among_them(shared,
 
 def test_an_action_on_play_is_seen_in_a_later_update(shared, game):
     created, tokens = game
-    pass_both(shared, created, tokens, 2)
+    shared.pass_ticks(created, tokens, 2)
     stream, eyes = shared.play(created.game_id, tokens[0]), Eyes()
     eyes.see(next(stream).update)
     stream.act((0, 5))
