@@ -119,6 +119,7 @@ def run(
         config = composed.config
         check(config, policies=POLICY_NAMES)
         _log_as_supervisor(config)
+        stack.callback(log.finish)
         quiet = quiet and composed.origins["telemetry.level"] != COMMAND_LINE
         seed = secrets.randbits(SEED_BITS) if config.seed is None else config.seed
         segments = take_segments(config, seed=seed, discard=discard)
@@ -164,6 +165,7 @@ def drain(instance: str, deadline_s: float, *, signals: SignalQueue) -> Balance 
     config = structs.replace(config, games=structs.replace(config.games, hosts=0))
     with ExitStack() as stack:
         _log_as_supervisor(config)
+        stack.callback(log.finish)
         segments = take_leftovers(config)
         stack.callback(segments.end)
         stack.callback(_remove_sockets, config)
@@ -258,6 +260,7 @@ class _Farm:
                 self._settings[role] = epoch
         self.control.store_config(epoch, _blob(config, self.control, quiet=self._quiet))
         log.set_level(QUIET if self._quiet else config.telemetry.level)
+        log.set_burst(config.telemetry.burst, config.telemetry.burst_s)
         log.set_fields(config_epoch=epoch)
         self.arbiter.follow(_rules(config.supervisor))
         self.arbiter.want(self._services(producing=True))
@@ -266,6 +269,7 @@ class _Farm:
 
     def poll(self, now_ns: int) -> bool:
         """A turn of the arbiter's loop; True while children have yet to take a config."""
+        log.poll()
         return self.reloader is not None and self.reloader.poll(now_ns)
 
     def reload(self) -> None:
@@ -345,6 +349,7 @@ def _remember_that_it_is_warm(config: FarmConfig) -> None:
 
 def _log_as_supervisor(config: FarmConfig) -> None:
     log.configure(role="supervisor", level=config.telemetry.level, fmt=config.telemetry.format)
+    log.set_burst(config.telemetry.burst, config.telemetry.burst_s)
     log.set_fields(config_epoch=FIRST_EPOCH)
 
 

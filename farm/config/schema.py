@@ -307,6 +307,11 @@ class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Lowest level that is logged."""
     format: Annotated[Literal["auto", "json", "console"], reload("boot")] = "auto"
     """JSON lines, readable lines, or by whether standard output is a terminal."""
+    burst: Annotated[int, Meta(ge=0, le=1_000_000), reload("live")] = 200
+    """Lines of one event, at one level below error, that a process logs within `burst_s`; those
+    beyond it are counted, and `log_lines_left_out` tells how many. 0 for no bound."""
+    burst_s: Annotated[Seconds, reload("live")] = 30.0
+    """Seconds of it. The journal of systemd drops lines of any kind beyond 10,000 in 30 s."""
     metrics_address: Annotated[
         Annotated[str, Meta(pattern=patterns.ADDRESS)] | None, reload("boot")
     ] = "127.0.0.1:9464"

@@ -56,6 +56,7 @@ class Duty:
             self._ctx.slot.beat(now_ns)
             self._follow()
             n_ticks = self._desk.host.poll(now_ns, time.time_ns())
+            self._desk.played(now_ns)
             self._counting.n_ticks += n_ticks
             if self._recording is not None:
                 self._recording.publish()

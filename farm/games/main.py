@@ -32,11 +32,13 @@ from farm.serve.access import AccessInterceptor
 from farm.serve.interceptor import ErrorInterceptor
 from farm.serve.server import bind, check_health, make_server
 from farm.serve.tls import certificates_of, check_handshake
+from farm.serve.trace import TraceInterceptor, start_tracer, stop_tracer
 from farm.shm.control import ChildState
 from farm.shm.groups import FIRST_HOST_RING
 from farm.shm.ring import RingProducer
 from farm.shm.ring_layout import attach_ring
 from farm.supervisor.child import ChildContext
+from farm.telemetry.actions import ActionSpans
 
 MAX_CALLS = 10_240
 """Calls at once, of any kind. Above the bound of `games.max_streams`."""
@@ -121,6 +123,9 @@ async def _serve(ctx: ChildContext, bus: EventBus, host: Host, recording: Record
     bus.subscribe_ticks(
         lambda played: desk.watches.tell_each(game.game_id for game in played.games)
     )
+    tracer = start_tracer(ctx)
+    if tracer is not None:
+        desk.actions = ActionSpans(tracer)
     interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
     tokens_file = config.security.tokens_file
     server, health = make_server(
@@ -129,6 +134,7 @@ async def _serve(ctx: ChildContext, bus: EventBus, host: Host, recording: Record
         interceptor,
         config.serve.client_timeout_s,
         None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log),
+        trace=None if tracer is None else TraceInterceptor(tracer),
         max_calls=MAX_CALLS,
     )
     certificates = certificates_of(config.security, ctx.log)
@@ -153,4 +159,5 @@ async def _serve(ctx: ChildContext, bus: EventBus, host: Host, recording: Record
         desk.close()
         await health.enter_graceful_shutdown()
         await server.stop(GRACE_S)
+        await stop_tracer(tracer, ctx.log)
     ctx.log.info("games_stopped", games=host.register.n_open)

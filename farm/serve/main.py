@@ -22,6 +22,7 @@ from farm.serve.service import ExperienceService
 from farm.serve.stats import Statistics
 from farm.serve.submit import Intake
 from farm.serve.tls import certificates_of, check_handshake
+from farm.serve.trace import TraceInterceptor, start_tracer, stop_tracer
 from farm.serve.upkeep import Upkeep
 from farm.serve.warm_up import compile_kernels
 from farm.shm.control import ChildState
@@ -93,9 +94,15 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
     tokens_file = config.security.tokens_file
     access = None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log)
     limits = LimitInterceptor(limiter)
-    timeout_s = config.serve.client_timeout_s
+    tracer = start_tracer(ctx)
     server, health = make_server(
-        service.handlers(), EXPERIENCE_SERVICE, interceptor, timeout_s, access, limits
+        service.handlers(),
+        EXPERIENCE_SERVICE,
+        interceptor,
+        config.serve.client_timeout_s,
+        access,
+        limits,
+        trace=None if tracer is None else TraceInterceptor(tracer),
     )
     is_local = socket_path(config.serve.address) is not None
     certificates = None if is_local else certificates_of(config.security, ctx.log)
@@ -120,6 +127,7 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
         pump.close()
         await health.enter_graceful_shutdown()
         await server.stop(GRACE_S)
+        await stop_tracer(tracer, ctx.log)
     ctx.log.info("experiences_stopped", **_balance(ctx, hub))
 
 

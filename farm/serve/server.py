@@ -11,6 +11,7 @@ from farm.rpc.names import MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, method_path
 from farm.serve.access import AccessInterceptor
 from farm.serve.interceptor import ErrorInterceptor
 from farm.serve.limits import LimitInterceptor
+from farm.serve.trace import TraceInterceptor
 from farm.supervisor import ports, sockets
 
 MAX_CALLS = 2048
@@ -27,6 +28,7 @@ def make_server(
     access: AccessInterceptor | None = None,
     limits: LimitInterceptor | None = None,
     *,
+    trace: TraceInterceptor | None = None,
     max_calls: int = MAX_CALLS,
 ) -> tuple[grpc.aio.Server, "health.aio.HealthServicer"]:
     """A server that is not bound yet, and its health.
@@ -38,10 +40,11 @@ def make_server(
         client_timeout_s: time after which a client whose machine answers no ping counts as gone.
         access: asks for tokens; None lets everybody in.
         limits: keeps account of each client; None lets each have everything.
+        trace: makes spans; None makes none.
         max_calls: calls at once, of any kind; one more is refused.
     """
     # In this order: who is refused by `access` is in the accounts too.
-    interceptors = tuple(one for one in (interceptor, limits, access) if one is not None)
+    interceptors = tuple(one for one in (trace, interceptor, limits, access) if one is not None)
     half_ms = max(_MS_PER_S, int(client_timeout_s * _MS_PER_S / 2))
     server = grpc.aio.server(
         interceptors=interceptors,
