@@ -1,10 +1,10 @@
 """What an agent is: a program that plays one seat.
 
-    class Greedy(Agent):
-        def act(self, observation):
-            return max(observation.moves(), key=lambda m: observation.army_at(m.start), default=None)
+class Greedy(Agent):
+def act(self, observation):
+return max(observation.moves(), key=lambda m: observation.army_at(m.start), default=None)
 
-    print(run(Greedy(), "127.0.0.1:50051", map="20x20", bots={1: "random"}))
+print(run(Greedy(), "127.0.0.1:50051", map="20x20", bots={1: "random"}))
 """
 
 from farm.client.games.conduct import GameResult
@@ -26,8 +26,8 @@ class Agent:
         """Choose: called once for each tick that waits for this seat.
 
         Returns:
-            A `Move`; several in a list, which are made tick by tick before this is called again; the
-            index of an action; or None, which passes.
+            A `Move`; several in a list, made tick by tick before this is called again; the index of
+            an action; or None, which passes.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how it acts")
 

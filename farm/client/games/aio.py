@@ -116,12 +116,12 @@ class AsyncGameClient:
         self,
         n_games: int,
         *,
-        seats: Sequence[int] = (0,),
+        own_seats: Sequence[int] = (0,),
         autoreset: bool = False,
         **options: Unpack[GameOptions],
     ) -> AsyncManySeats:
         """Make and play many games at once; see `farm.client.GameClient.play_many`."""
-        rows = ManyRows(create_many(n_games, seats, options, autoreset=autoreset))
+        rows = ManyRows(create_many(n_games, own_seats, options, autoreset=autoreset))
         return self._opened(AsyncManySeats(rows, self._calls, self.retry, game_id=0, token=""))
 
     def play_joined(self, seats: Sequence[JoinedGame]) -> AsyncManySeats:

@@ -44,8 +44,8 @@ class ExpanderAgent(Agent):
     """Takes land and cities greedily, attacks what it sees; the farm's policy of this name.
 
     If any of its armies can take a neighbouring cell, it takes the most valuable one with the
-    largest army: a general, then a city, then a player's cell, then free land. Otherwise its largest
-    army marches over own land towards the nearest cell in sight that is not its side's.
+    largest army: a general, then a city, then a player's cell, then free land. Otherwise its
+    largest army marches over own land towards the nearest cell in sight that is not its side's.
 
     Args:
         seed: of what it does where nothing is to be taken or reached; None draws one.

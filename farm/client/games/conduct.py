@@ -1,12 +1,12 @@
 """How an agent is led through one game: what it is told, and when it is due to act. Pure.
 
 It acts once for each tick that waits for it. While an action has no answer it is not asked again,
-and an answer that came at tick T makes updates up to T old: only a later one can show what came of
-it. In lockstep the action names the tick that it was chosen at, so that the game refuses it where it
-has gone on meanwhile; a timed game takes it whenever it comes.
+and an answer that came at tick T makes updates up to T old: only a later one can show what came
+of it. In lockstep the action names the tick that it was chosen at, so that the game refuses it
+where it has gone on meanwhile; a timed game takes it whenever it comes.
 
-What the game refuses costs that tick: the agent is told and passes, since a lockstep game would wait
-for it else.
+What the game refuses costs that tick: the agent is told and passes, since a lockstep game would
+wait for it else.
 """
 
 from collections import Counter
@@ -76,6 +76,7 @@ class Conduct:
         self._is_started = False
         self._is_waiting = False
         self._must_pass = False
+        self._has_passed = False
         self._next_tick = 0
         self._n_accepted = 0
         self._refused: Counter[str] = Counter()

@@ -31,20 +31,22 @@ MAX_GAMES = 4096
 
 
 def create_many(
-    n_games: int, seats: Sequence[int], options: GameOptions, *, autoreset: bool
+    n_games: int, own_seats: Sequence[int], options: GameOptions, *, autoreset: bool
 ) -> games_pb2.PlayManyOpen:
     """PlayMany over new games.
 
     Raises:
         UsageError: an option is unknown, or there is no game or seat to play.
     """
-    if not 1 <= n_games <= MAX_GAMES or not seats:
-        raise UsageError(f"{n_games} games, seats {list(seats)}: 1 to {MAX_GAMES}, and a seat")
+    if not 1 <= n_games <= MAX_GAMES or not own_seats:
+        raise UsageError(
+            f"{n_games} games, seats {list(own_seats)}: 1 to {MAX_GAMES}, and a seat or more"
+        )
     bots = options.get("bots", {})
     if "seats" not in options and "\n" not in options.get("map", ""):
-        options = {**options, "seats": max(2, len(set(bots) | set(seats)))}
+        options = {**options, "seats": max(2, len(set(bots) | set(own_seats)))}
     many = games_pb2.ManyGames(
-        game=create_message(options), n_games=n_games, seats=seats, autoreset=autoreset
+        game=create_message(options), n_games=n_games, seats=own_seats, autoreset=autoreset
     )
     return games_pb2.PlayManyOpen(create=many)
 

@@ -135,8 +135,9 @@ class ManySeats(SeatArrays):
     def _connect(self) -> None:
         route = self._calls.route(*self._game)
         self._address = route.address
-        self._requests = requests = queue.SimpleQueue()
+        requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         requests.put(self._rows.open())
+        self._requests = requests
         method = route.channel.stream_stream(game_path(names.PLAY_MANY))
         self._call = method(iter(requests.get, None), metadata=route.metadata)
 

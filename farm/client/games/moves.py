@@ -63,7 +63,7 @@ def moves_of(action: Action, height: int, width: int) -> tuple[Move, ...]:
             return tuple(action)
         raise UsageError(f"an action of {action!r}: each of several moves is a Move(start, end)")
     try:
-        index = operator.index(action)  # type: ignore[arg-type]
+        index = operator.index(action)
     except TypeError:
         raise UsageError(
             f"an action of {action!r}: a Move, several in a list, an index, or None to pass"

@@ -1,8 +1,8 @@
 """What a client sees of a game: a seat's observation, a spectator's board, or neither yet."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,10 @@ class GameUpdate:
     def turn(self) -> int:
         """Turns since the start: two ticks each."""
         return self.tick // TICKS_PER_TURN
+
+    def since(self, after_event: int) -> Self:
+        """The same with the events behind one, of which each question brings all that are kept."""
+        return replace(self, events=tuple(e for e in self.events if e.sequence > after_event))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,34 +92,34 @@ class GameObservation(GameUpdate):
     @property
     def own(self) -> NDArray[np.bool]:
         """bool[height, width]: this seat's cells."""
-        return self.owner == tiles.SELF
+        return _mask(self.owner == tiles.SELF)
 
     @property
     def allied(self) -> NDArray[np.bool]:
         """bool[height, width]: cells of its teammates."""
         owner = self.owner
-        return (owner > tiles.SELF) & (owner <= tiles.SELF + self.n_allies)
+        return _mask((owner > tiles.SELF) & (owner <= tiles.SELF + self.n_allies))
 
     @property
     def enemy(self) -> NDArray[np.bool]:
         """bool[height, width]: cells of enemies in sight."""
         owner = self.owner
-        return (owner > tiles.SELF + self.n_allies) & (owner != tiles.FOG)
+        return _mask((owner > tiles.SELF + self.n_allies) & (owner != tiles.FOG))
 
     @property
     def fog(self) -> NDArray[np.bool]:
         """bool[height, width]: cells out of sight."""
-        return self.owner == tiles.FOG
+        return _mask(self.owner == tiles.FOG)
 
     @property
     def mountain(self) -> NDArray[np.bool]:
         """bool[height, width]: mountains in sight."""
-        return self.terrain == tiles.MOUNTAIN
+        return _mask(self.terrain == tiles.MOUNTAIN)
 
     @property
     def city(self) -> NDArray[np.bool]:
         """bool[height, width]: cities in sight, whosever they are."""
-        return self.terrain == tiles.CITY
+        return _mask(self.terrain == tiles.CITY)
 
     @property
     def general(self) -> int | None:
@@ -210,6 +214,11 @@ class GameBoard(GameUpdate):
     """uint8[height, width]: terrain codes of farm.spec.tiles."""
     scores: tuple[Score, ...]
     """By seat."""
+
+
+def _mask(mask: NDArray[np.bool]) -> NDArray[np.bool]:
+    """A comparison of arrays, of which NumPy's types say that it may be anything."""
+    return mask
 
 
 def _cells(mask: NDArray[np.bool]) -> list[int]:

@@ -86,7 +86,9 @@ def create_message(options: GameOptions, *, key: str = "") -> games_pb2.CreateGa
 def list_request(phases: Iterable[Phase], page_size: int, page_token: str) -> bytes:
     """A ListGamesRequest."""
     request = games_pb2.ListGamesRequest(
-        phases=[int(phase) for phase in phases], page_size=page_size, page_token=page_token
+        phases=[games_pb2.Phase.Name(phase) for phase in phases],
+        page_size=page_size,
+        page_token=page_token,
     )
     return request.SerializeToString()
 
@@ -141,13 +143,18 @@ def _usual_seats(options: GameOptions) -> int:
 
 def _set_map(request: games_pb2.CreateGameRequest, options: GameOptions) -> None:
     text = options.get("map", OFFICIAL)
-    drawn = {key: options[key] for key in ("mountains", "cities") if key in options}  # type: ignore[literal-required]
     if size := _SIZE.fullmatch(text):
         height, width = map(int, size.groups())
-        request.uniform.CopyFrom(games_pb2.UniformMap(height=height, width=width, **drawn))
+        drawn = games_pb2.UniformMap(
+            height=height,
+            width=width,
+            mountains=options.get("mountains"),
+            cities=options.get("cities"),
+        )
+        request.uniform.CopyFrom(drawn)
         return
-    if drawn:
-        raise UsageError(f"{' and '.join(drawn)} are of a drawn board: map=20x20, not {text!r}")
+    if "mountains" in options or "cities" in options:
+        raise UsageError(f"mountains and cities are of a drawn board: map=20x20, not {text!r}")
     if text == OFFICIAL:
         request.official.SetInParent()
     elif "\n" in text:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Literal, TypeAlias, Unpack
 
 from farm.client.games.agent import Agent
-from farm.client.games.conduct import Conduct, GameResult
+from farm.client.games.conduct import Conduct, GameResult, Order
 from farm.client.games.moves import ActionResult
 from farm.client.games.observation import GameObservation, GameUpdate
 from farm.client.games.requests import GameOptions
@@ -103,7 +103,7 @@ def run_many(
     address: str = DEFAULT_ADDRESS,
     *,
     n_games: int,
-    play_seats: tuple[int, ...] = (0,),
+    own_seats: tuple[int, ...] = (0,),
     retry: Retry | None = None,
     tls: Tls | None = None,
     token: str | None = None,
@@ -116,7 +116,7 @@ def run_many(
             the agent that plays it.
         address: `host:port` of the farm.
         n_games: 1 to 4,096, within the host's limits.
-        play_seats: of each game that are played here; `bots` play all others.
+        own_seats: of each game that are played here; `bots` play all others.
         retry: how long a farm that does not answer is waited for.
         tls: as for `farm.client.Client`.
         token: as for `farm.client.Client`.
@@ -129,10 +129,10 @@ def run_many(
     Raises:
         UnavailableError: no farm answers, or the connection died: the games go with it.
     """
-    options = with_opponent(options, play_seats)
+    options = with_opponent(options, own_seats)
     with (
         GameClient(address, retry=retry, tls=tls, token=token) as client,
-        client.play_many(n_games, seats=play_seats, **options) as seats,
+        client.play_many(n_games, own_seats=own_seats, **options) as seats,
     ):
         rows = RowAgents(seats, make_agent)
         step = seats.reset()
@@ -160,43 +160,51 @@ def _by_stream(client: GameClient, agent: Agent, joined: JoinedGame, conduct: Co
             else:
                 update = received
                 _tell(agent, conduct, update)
-            if (due := conduct.due()) is not None:
-                order = conduct.acted(agent.act(due))
+            if (order := _choose(agent, conduct)) is not None:
                 play.submit(*order.moves, expected_tick=order.expected_tick)
-            elif (order_of_pass := conduct.passes()) is not None:
-                play.submit(expected_tick=order_of_pass.expected_tick)
 
 
 def _by_polling(client: GameClient, agent: Agent, joined: JoinedGame, conduct: Conduct) -> None:
-    game_id, token = joined.game_id, joined.token
     seen: tuple[int, Phase, bool] | None = None
     after_tick: int | None = None
+    after_event = 0
     while True:
-        update = client.state(
-            game_id, token, after_tick=after_tick, wait_s=0.0 if after_tick is None else POLL_S
-        )
+        wait_s = 0.0 if after_tick is None else POLL_S
+        update = client.state(joined.game_id, joined.token, after_tick=after_tick, wait_s=wait_s)
+        update = update.since(after_event)
         looks = (update.tick, update.phase, update.to_move)
-        if looks != seen:
+        if looks != seen or update.events:
             seen = looks
+            after_event = update.events[-1].sequence if update.events else after_event
             _tell(agent, conduct, update)
         if update.phase.is_over:
             return
-        while (order := conduct.passes()) is not None or (due := conduct.due()) is not None:
-            if order is None:
-                assert due is not None
-                order = conduct.acted(agent.act(due))
-            try:
-                answer = client.submit(
-                    game_id, token, *order.moves, expected_tick=order.expected_tick
-                )
-            except GameRejectedError as error:
-                answer = ActionResult("", update.tick, 0, error)
+        while (order := _choose(agent, conduct)) is not None:
+            answer = _submit(client, joined, update, order)
             _answered(agent, conduct, update, answer)
-        # A game that runs says by a tick that there is something to do; a lobby or a pause does not.
-        is_ticking = update.phase is Phase.RUNNING and not conduct.is_stuck
-        after_tick = update.tick if is_ticking else None
-        if not is_ticking:
+        # A game that runs says by a tick that there is something to do; others do not.
+        after_tick = update.tick if update.phase is Phase.RUNNING else None
+        if after_tick is None:
             time.sleep(IDLE_S)
+
+
+def _submit(
+    client: GameClient, joined: JoinedGame, update: GameUpdate, order: Order
+) -> ActionResult:
+    """Send without a stream; a refusal is an answer like that of one."""
+    try:
+        return client.submit(
+            joined.game_id, joined.token, *order.moves, expected_tick=order.expected_tick
+        )
+    except GameRejectedError as error:
+        return ActionResult("", update.tick, 0, error)
+
+
+def _choose(agent: Agent, conduct: Conduct) -> Order | None:
+    """What to send now, if anything is due."""
+    if (due := conduct.due()) is not None:
+        return conduct.acted(agent.act(due))
+    return conduct.passes()
 
 
 def _tell(agent: Agent, conduct: Conduct, update: GameUpdate) -> None:

@@ -169,9 +169,10 @@ class GamePlay(GameStream):
         raise StopIteration
 
     def _open(self, route: Route, first: Iterable[bytes]) -> Any:
-        self._requests = requests = queue.SimpleQueue()
+        requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         for message in first:
             requests.put(message)
+        self._requests = requests
         method = route.channel.stream_stream(self._session.path)
         return method(iter(requests.get, None), metadata=route.metadata)
 

@@ -168,7 +168,7 @@ class GameClient:
         self,
         n_games: int,
         *,
-        seats: Sequence[int] = (0,),
+        own_seats: Sequence[int] = (0,),
         autoreset: bool = False,
         **options: Unpack[GameOptions],
     ) -> ManySeats:
@@ -176,11 +176,11 @@ class GameClient:
 
         Args:
             n_games: 1 to 4,096, within the host's limits.
-            seats: that are played here; `bots` play all others.
+            own_seats: that are played here; `bots` play all others.
             autoreset: whether an ended game is followed by a new one.
             options: as for `create`; a seed is that of the first game.
         """
-        rows = ManyRows(create_many(n_games, seats, options, autoreset=autoreset))
+        rows = ManyRows(create_many(n_games, own_seats, options, autoreset=autoreset))
         return self._opened(ManySeats(rows, self._calls, self.retry, game_id=0, token=""))
 
     def play_joined(self, seats: Sequence[JoinedGame]) -> ManySeats:

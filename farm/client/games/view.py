@@ -9,8 +9,8 @@ told once each, over all connections: `after_event` of a new one asks for those 
 what comes again all the same is left out.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -22,6 +22,13 @@ from farm.errors import CorruptDataError
 from farm.rpc.v1 import games_pb2
 from farm.spec.limits import MAX_SEATS, MAX_SIDE
 from farm.spec.observation import frame_bytes, frame_dtype, score_offset
+
+Number = TypeVar("Number", bound=np.generic)
+
+_INT8: np.dtype[np.int8] = np.dtype("i1")
+_UINT8: np.dtype[np.uint8] = np.dtype("u1")
+_UINT16: np.dtype[np.uint16] = np.dtype("<u2")
+_INT32: np.dtype[np.int32] = np.dtype("<i4")
 
 
 class _Seen(NamedTuple):
@@ -98,9 +105,9 @@ class GameView:
         if seen is None:
             raise CorruptDataError("a delta came before an observation")
         n_cells = seen.height * seen.width
-        cells = _array(delta.cells, np.dtype("<u2"))
-        army = _array(delta.army, np.dtype("<u2"))
-        tile = _array(delta.tile, np.dtype(np.uint8))
+        cells = _array(delta.cells, _UINT16)
+        army = _array(delta.army, _UINT16)
+        tile = _array(delta.tile, _UINT8)
         if not len(cells) == len(army) == len(tile) or (len(cells) and cells.max() >= n_cells):
             raise CorruptDataError(
                 f"a delta of {len(cells)} cells, {len(army)} armies and {len(tile)} tiles "
@@ -119,18 +126,18 @@ class GameView:
         return seen._replace(frame=frame)
 
     def _update(self, message: games_pb2.GameUpdate, events: tuple[GameEvent, ...]) -> GameUpdate:
-        common = {
-            "game_id": message.game_id,
-            "tick": message.tick,
-            "phase": Phase(message.phase),
-            "events": events,
-            "to_move": message.to_move,
-            "queued": message.queued,
-            "winners": tuple(message.winners),
-        }
+        plain = GameUpdate(
+            game_id=message.game_id,
+            tick=message.tick,
+            phase=Phase(message.phase),
+            events=events,
+            to_move=message.to_move,
+            queued=message.queued,
+            winners=tuple(message.winners),
+        )
         if (seen := self._seen) is not None:
             return GameObservation(
-                **common,
+                **_fields(plain),
                 seat=seen.seat,
                 n_seats=seen.n_seats,
                 n_allies=seen.n_allies,
@@ -139,16 +146,8 @@ class GameView:
                 frame=frame_of(seen.frame, seen.height, seen.width, seen.n_seats),
             )
         if (board := self._board) is not None:
-            return GameBoard(
-                **common,
-                height=board.height,
-                width=board.width,
-                owner=board.owner,
-                army=board.army,
-                terrain=board.terrain,
-                scores=board.scores,
-            )
-        return GameUpdate(**common)
+            return GameBoard(**_fields(plain), **_fields(board))
+        return plain
 
 
 def parse_update(message: bytes) -> games_pb2.GameUpdate:
@@ -191,9 +190,9 @@ def _observed(message: games_pb2.Observation) -> _Seen:
 
 def _full(message: games_pb2.FullState) -> _Board:
     shape = (message.height, message.width)
-    owner = _array(message.owner, np.dtype(np.int8))
-    army = _array(message.army, np.dtype("<i4"))
-    terrain = _array(message.terrain, np.dtype(np.uint8))
+    owner = _array(message.owner, _INT8)
+    army = _array(message.army, _INT32)
+    terrain = _array(message.terrain, _UINT8)
     if not len(owner) == len(army) == len(terrain) == shape[0] * shape[1]:
         raise CorruptDataError(
             f"a board of {shape[0]}x{shape[1]} with {len(owner)} owners, {len(army)} armies and "
@@ -210,7 +209,12 @@ def _full(message: games_pb2.FullState) -> _Board:
     )
 
 
-def _array(raw: bytes, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+def _fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name; no copies."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _array(raw: bytes, dtype: np.dtype[Number]) -> NDArray[Number]:
     """Packed numbers as an array; no copy.
 
     Raises:
