@@ -1,8 +1,8 @@
 """A games host of one scripted game, over real sockets: no rules, but the protocol to the letter.
 
-The game is in lockstep with one seat that counts. Each accepted action is a tick, with one more army
-on the general, and the last tick ends it. It breaks on demand: `cut` ends every stream, `mute` loses
-the answers to actions that were taken in, `move_away` goes on at another port with the same game.
+The game is in lockstep with one seat that counts. Each accepted action is a tick, with one more
+army on the general, and the last tick ends it. It breaks on demand: `cut` ends every stream,
+`is_mute` loses the answers to actions that were taken in, `move_away` goes on at another port.
 """
 
 import queue
@@ -35,7 +35,7 @@ OWNER = "owner-token"
 PASS = 8 * HEIGHT * WIDTH
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """A call to refuse for this reason."""
 
     def __init__(self, reason, **fields):
@@ -68,6 +68,7 @@ class ScriptedHost:
         self.created = None
         self.answers = {}
         self.is_mute = False
+        self.is_hostless = False
         self.refuse = {}
         self.surrendered = False
         self._streams = []
@@ -113,13 +114,16 @@ class ScriptedHost:
         def handle(raw, context):
             self.calls.append(method)
             try:
-                if method in self.refuse:
-                    raise Refusal(self.refuse[method], retry_after_ms=1500)
+                self._refuse_if_told(method)
                 return act(kind.FromString(raw)).SerializeToString()
-            except Refusal as refusal:
+            except RefusalError as refusal:
                 _abort(context, refusal)
 
         return handle
+
+    def _refuse_if_told(self, method):
+        if method in self.refuse:
+            raise RefusalError(self.refuse[method], retry_after_ms=1500)
 
     # What a test does.
 
@@ -153,20 +157,22 @@ class ScriptedHost:
     def frame(self, tick):
         return frame({**OPEN, 6: (tiles.SELF, tiles.GENERAL, 5 + tick)})
 
-    def take(self, action):
-        """An action of the seat: its result."""
+    def take(self, action, answer=lambda _: None):
+        """An action of the seat: its result, told before what comes of it."""
         with self._changed:
             if action.key in self.answers:
+                answer(self.answers[action.key])
                 return self.answers[action.key]
             if action.HasField("expected_tick") and action.expected_tick != self.tick:
-                raise Refusal("WRONG_TICK", tick=self.tick)
+                raise RefusalError("WRONG_TICK", tick=self.tick)
             if self.phase > games_pb2.PHASE_PAUSED:
-                raise Refusal("WRONG_PHASE")
+                raise RefusalError("WRONG_PHASE")
             for number, move in enumerate(action.moves):
                 if move.start != 6:
-                    raise Refusal("NOT_YOUR_CELL", move=number)
+                    raise RefusalError("NOT_YOUR_CELL", move=number)
             result = games_pb2.ActionResult(key=action.key, tick=self.tick)
             self.answers[action.key] = result
+            answer(result)
             self.orders.append((self.tick, [(m.start, m.end, m.half) for m in action.moves]))
             self.tick += 1
             if self.tick >= self.last_tick:
@@ -215,7 +221,7 @@ class ScriptedHost:
     # The methods.
 
     def _farm_info(self, _request, _context):
-        endpoints = {names.GAME_SERVICE: self.host_address}
+        endpoints = {} if self.is_hostless else {names.GAME_SERVICE: self.host_address}
         return experience_pb2.GetFarmInfoResponse(endpoints=endpoints).SerializeToString()
 
     def _create(self, request):
@@ -232,14 +238,14 @@ class ScriptedHost:
 
     def _join(self, request):
         if request.game_id != GAME:
-            raise Refusal("UNKNOWN_GAME")
+            raise RefusalError("UNKNOWN_GAME")
         return games_pb2.JoinGameResponse(seat=request.seat, token=TOKEN, game=self.info())
 
     def _check(self, request):
         if request.game_id != GAME:
-            raise Refusal("UNKNOWN_GAME")
+            raise RefusalError("UNKNOWN_GAME")
         if request.token != TOKEN:
-            raise Refusal("BAD_TOKEN")
+            raise RefusalError("BAD_TOKEN")
 
     def _submit(self, request):
         self._check(request)
@@ -296,13 +302,11 @@ class ScriptedHost:
             for raw in requests:
                 action = games_pb2.PlayRequest.FromString(raw).action
                 try:
-                    result = self.take(action)
-                except Refusal as refusal:
-                    result = games_pb2.ActionResult(
-                        key=action.key, tick=self.tick, error=refusal.detail
+                    self.take(action, lambda result: self.is_mute or stream.put(result))
+                except RefusalError as refusal:
+                    stream.put(
+                        games_pb2.ActionResult(key=action.key, tick=self.tick, error=refusal.detail)
                     )
-                if not self.is_mute:
-                    stream.put(result)
         except grpc.RpcError:
             return
 
@@ -311,7 +315,7 @@ class ScriptedHost:
         self.openings.append(request)
         try:
             self._check(request)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             _abort(context, refusal)
         with self._changed:
             self._streams.append(stream)

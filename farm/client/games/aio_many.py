@@ -38,6 +38,7 @@ class AsyncManySeats(SeatArrays):
         self._call: Any = None
         self._address = ""
         self._closed = False
+        self._is_broken = False
 
     async def reset(self) -> ManyStep:
         """Open the stream and wait for a frame of every row; later calls return the newest ones."""
@@ -91,7 +92,9 @@ class AsyncManySeats(SeatArrays):
                 await self._connect()
             message = await self._call.read()
         except grpc.RpcError as error:
-            await self._wait_out(call_error(error, self._address))
+            is_own = self._is_broken and error.code() is grpc.StatusCode.INTERNAL
+            ending = ended_early(self._address) if is_own else call_error(error, self._address)
+            await self._wait_out(ending)
         except ClientError as error:
             await self._wait_out(error)
         except asyncio.CancelledError:
@@ -129,6 +132,7 @@ class AsyncManySeats(SeatArrays):
     async def _connect(self) -> None:
         route = await self._calls.route(*self._game)
         self._address = route.address
+        self._is_broken = False
         self._call = route.channel.stream_stream(game_path(names.PLAY_MANY))(
             metadata=route.metadata
         )
@@ -140,8 +144,11 @@ class AsyncManySeats(SeatArrays):
             return  # what is lost is sent again once the rows have come again
         try:
             await self._call.write(message)
-        except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+        except asyncio.InvalidStateError:
             return
+        except grpc.aio.AioRpcError:
+            # It was ending, and grpc.aio puts an error of its own in the place of the status.
+            self._is_broken = True
 
     def _drop_call(self) -> None:
         if self._call is not None:

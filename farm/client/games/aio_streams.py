@@ -31,6 +31,7 @@ class AsyncGameStream:
         self._call: Any = None
         self._address = ""
         self._closed = False
+        self._is_broken = False
 
     @property
     def game_id(self) -> int:
@@ -74,13 +75,13 @@ class AsyncGameStream:
 
     async def _receive(self) -> GameUpdate | ActionResult | None:
         """The next message, over as many connections as it takes; None at the end."""
-        while not (self._closed or self._session.is_over):
+        while not (self._closed or self._session.is_done):
             try:
                 if self._call is None:
                     await self._connect()
                 message = await self._call.read()
             except grpc.RpcError as error:
-                await self._wait_out(call_error(error, self._address))
+                await self._wait_out(self._error(error))
             except (ClientError, asyncio.InvalidStateError) as error:
                 await self._wait_out(_ending(error, self._address))
             except asyncio.CancelledError:
@@ -93,6 +94,11 @@ class AsyncGameStream:
         self._drop_call()
         return None
 
+    def _error(self, error: Any) -> ClientError:
+        if self._is_broken and error.code() is grpc.StatusCode.INTERNAL:
+            return ended_early(self._address)
+        return call_error(error, self._address)
+
     def _take_in(self, message: bytes) -> GameUpdate | ActionResult:
         try:
             return self._session.receive(message)
@@ -103,7 +109,8 @@ class AsyncGameStream:
 
     async def _wait_out(self, error: ClientError) -> None:
         self._drop_call()
-        if self._closed:
+        if self._closed or self._session.is_over:
+            self._closed = True  # the end of the stream of a game that is over
             return
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
         wait_s = self._session.failed(error, time.monotonic(), jitter)
@@ -113,6 +120,7 @@ class AsyncGameStream:
     async def _connect(self) -> None:
         route = await self._calls.route(self._session.game_id, self._session.token)
         self._address = route.address
+        self._is_broken = False
         await self._open(route)
 
     async def _open(self, route: Route) -> None:
@@ -183,8 +191,11 @@ class AsyncGamePlay(AsyncGameStream):
         """Send; a call that has ended says how when it is read, and all is sent again then."""
         try:
             await call.write(message)
-        except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+        except asyncio.InvalidStateError:
             return
+        except grpc.aio.AioRpcError:
+            # It was ending, and grpc.aio puts an error of its own in the place of the status.
+            self._is_broken = True
 
 
 def _ending(error: BaseException, address: str) -> ClientError:

@@ -293,6 +293,7 @@ class ManyRows:
         self.tick[rows] = ticks
         self.first[rows] = True
         self.over[rows] = False
+        self._is_new[rows] = False
         self.to_move[rows] = (flags & _WAITS) != 0
         self._outstanding[rows] = False
         self._sent_tick[rows] = -1

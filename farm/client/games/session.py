@@ -48,6 +48,11 @@ class GameSession:
         """What the call is addressed to."""
         return game_path(self.method)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more is to be received."""
+        return self.is_over
+
     def open(self) -> list[bytes]:
         """A connection is made: the messages to send first."""
         self.view.reopen()
@@ -116,6 +121,11 @@ class PlaySession(GameSession):
     ) -> None:
         super().__init__(game_id, token, retry, after_event=after_event)
         self.outbox = Outbox(keys)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more is to be received: answers may come behind the end of the game."""
+        return self.is_over and not len(self.outbox)
 
     def open(self) -> list[bytes]:
         """A connection is made: the messages to send first, unanswered actions among them."""

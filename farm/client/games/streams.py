@@ -71,7 +71,7 @@ class GameStream:
 
     def _receive(self) -> GameUpdate | ActionResult | None:
         """The next message, over as many connections as it takes; None at the end."""
-        while not (self._closed or self._session.is_over):
+        while not (self._closed or self._session.is_done):
             try:
                 if self._call is None:
                     self._connect()
@@ -96,7 +96,8 @@ class GameStream:
 
     def _wait_out(self, error: ClientError) -> None:
         self._drop_call()
-        if self._closed:
+        if self._closed or self._session.is_over:
+            self._closed = True  # the end of the stream of a game that is over
             return
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
         wait_s = self._session.failed(error, time.monotonic(), jitter)

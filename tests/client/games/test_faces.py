@@ -92,12 +92,9 @@ def test_no_farm_is_said_at_once(face):
 
 def test_a_farm_without_a_games_host_says_how_to_get_one(host, face):
     farm = host()
-    farm.host_address = ""
-    farm._farm_info = None
-    client = face(farm.address)
-    client.client._calls.hosts.learned({names.GAME_SERVICE: "x:1"})
+    farm.is_hostless = True
     with pytest.raises(UnavailableError, match="games=on"):
-        client.client._calls.hosts.learned({"farm.rpc.v1.ExperienceService": farm.address})
+        face(farm.address).do(lambda c: c.create())
 
 
 def test_a_stream_tells_every_tick_and_ends_with_the_game(host, face):
