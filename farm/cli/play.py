@@ -130,7 +130,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.human and args.json:
         raise UsageError("--json goes with --agent")
     given = {"board", "map", "seats", "opponent", "tick_ms", "seed", "no_fog", "collect"}
-    of_new = [name for name in sorted(given) if getattr(args, name) not in {None, False}]
+    values = {name: getattr(args, name) for name in sorted(given)}
+    of_new = [name for name, value in values.items() if value is not None and value is not False]
     if args.game is not None and (of_new or args.games > 1):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in [*of_new, "games"][:1])
         raise UsageError(f"{names} goes with a new game, not with --game")

@@ -140,7 +140,8 @@ def test_options_that_are_none_are_refused_by_the_parser(line, capsys):
     [
         "--agent random --board 12x12 --map official",
         "--agent random --seat-token T",
-        "--agent random --game 1 --seed 3",
+        "--agent random --game 1 --seed 0",
+        "--agent random --game 1 --opponent hunter",
         "--agent random --game 1 --games 2",
         "--human --games 2",
         "--human --json",
@@ -171,11 +172,12 @@ def test_agents_have_short_names_or_come_from_a_module():
 @pytest.mark.usefixtures("bots")
 def test_an_agent_plays_and_the_result_is_a_line(host, run_here, by):
     served = host(last_tick=3)
-    done = run_here("play", served.address, "--agent", "mybots:Right", "--by", by)
+    words = ("--agent", "mybots:Right", "--by", by, "--opponent", "hunter")
+    done = run_here("play", served.address, *words)
     assert done.returncode == EXIT_OK
     assert done.stdout == "game 7  seat 0  won  1 turns  3 actions\n"
     assert [moves for _, moves in served.orders] == [[(6, 7, False)]] * 3
-    assert dict(served.created.bots) == {1: "expander"}
+    assert dict(served.created.bots) == {1: "hunter"}
 
 
 @pytest.mark.usefixtures("bots")
