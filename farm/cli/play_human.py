@@ -234,6 +234,8 @@ class _Evening:
             phase = person.update.phase.name.lower()
             who = winners_text(person.update.winners, person.info)
             print(f"game {joined.game_id}  {phase}  {who}  {person.update.turn} turns")
+        elif person.seen is not None and not person.seen.is_alive:
+            print(f"game {joined.game_id} goes on; you are out")
         else:
             print(
                 f"game {joined.game_id} goes on without you; come back with\n"

@@ -137,6 +137,10 @@ class Person:
             self._early[result.key] = result
         elif result.error is not None:
             self.news.append(f"refused: {result.error.detail}")
+            if send.moves and self.is_selected:
+                # What was told after it began where this one would have ended.
+                self.cursor = send.moves[0].start
+                self.is_selected = False
         else:
             self._accepted = [*([] if send.clear else self._accepted), *send.moves]
             self._keep(result.queued)

@@ -132,6 +132,7 @@ def test_a_refused_action_waits_no_longer_and_is_told(sitting):
     sitting.answer(1, error=GameRejectedError("X", "cell 6 is not yours", reason="NOT_YOUR_CELL"))
     assert sitting.person.waiting == []
     assert sitting.person.news[-1] == "refused: cell 6 is not yours"
+    assert (sitting.person.cursor, sitting.person.is_selected) == (6, False)
 
 
 def test_clearing_forgets_everything_that_waits(sitting):
