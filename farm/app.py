@@ -50,10 +50,13 @@ from farm.supervisor.segments import Segments, take_leftovers, take_segments
 from farm.supervisor.signals import SignalQueue
 from farm.supervisor.spawn import ChildProcess, Spawner
 from farm.supervisor.specs import (
+    GAMES_ROLE,
     MAX_ROLLOUTS,
+    PRODUCER_ROLES,
     ROLLOUT_ROLE,
     ChildSpec,
     children_of,
+    games_warm_up,
     metrics,
     warm_up,
 )
@@ -71,7 +74,7 @@ ANSWER_S = 0.25
 QUIET = "warning"
 """Level of a farm that shares its terminal with a tail."""
 SEED_BITS = 63
-_ROLE_OF = {"worker": ROLLOUT_ROLE, "serve": "experiences"}
+_ROLE_OF = {"worker": ROLLOUT_ROLE, "serve": "experiences", "games": GAMES_ROLE}
 """Whose children a change of class `restart` in a section replaces."""
 
 Ready = Callable[[str], subprocess.Popen[bytes] | None]
@@ -121,7 +124,7 @@ def run(
         segments = take_segments(config, seed=seed, discard=discard)
         stack.callback(segments.end)
         _publish(config, segments.control, quiet=quiet)
-        farm = _Farm(config, segments, cold=not warm_stamp.is_warm(), quiet=quiet)
+        farm = _Farm(config, segments, warm_ups=_warm_ups(config), quiet=quiet)
         read = partial(_composed, folders)
         farm.reloader = Reloader(segments.control, farm, read, config, overrides, watch.poll)
         arbiter = _arbiter(farm, stack, signals, lambda: farm.serve(ready, seconds))
@@ -153,14 +156,16 @@ def drain(instance: str, deadline_s: float, *, signals: SignalQueue) -> Balance 
         FarmError: the service could not run.
     """
     config = _last_config(instance)
+    # Nobody plays any more, and nobody's port has to be free for it.
+    config = structs.replace(config, games=structs.replace(config.games, hosts=0))
     with ExitStack() as stack:
         _log_as_supervisor(config)
         segments = take_leftovers(config)
         stack.callback(segments.end)
         _publish(config, segments.control, quiet=False)
-        farm = _Farm(config, segments, cold=False)
+        farm = _Farm(config, segments)
         arbiter = _arbiter(farm, stack, signals, lambda: farm.drain(deadline_s))
-        arbiter.want(_services(config, 0))
+        arbiter.want(_services(config, producing=False))
         exit_code = arbiter.run()
     if exit_code != EXIT_OK:
         raise FarmError(f"the service of {instance!r} ended with exit code {exit_code}; see above")
@@ -177,12 +182,17 @@ class _Farm:
     Args:
         config: checked.
         segments: taken.
-        cold: the kernels are to be compiled first.
+        warm_ups: tasks that compile kernels first.
         quiet: log warnings only, once the farm serves.
     """
 
     def __init__(
-        self, config: FarmConfig, segments: Segments, *, cold: bool, quiet: bool = False
+        self,
+        config: FarmConfig,
+        segments: Segments,
+        *,
+        warm_ups: tuple[ChildSpec, ...] = (),
+        quiet: bool = False,
     ) -> None:
         self.config = config
         self.reloader: Reloader | None = None
@@ -190,23 +200,21 @@ class _Farm:
         self._settings: dict[str, int] = {}
         self.segments = segments
         self.control = segments.control
-        self.cold = cold
+        self._warm_ups = warm_ups
         self.arbiter: Arbiter | None = None
 
     def children(self) -> tuple[ChildSpec, ...]:
         """Who shall run."""
-        services = self._services(self.config.worker.count)
-        if not self.cold:
-            return services
-        log.get_logger().info(
-            "kernels_compiling", hint="a first start takes a minute or so, later ones seconds"
-        )
-        return (warm_up(), *services)
+        if self._warm_ups:
+            log.get_logger().info(
+                "kernels_compiling", hint="a first start takes a minute or so, later ones seconds"
+            )
+        return (*self._warm_ups, *self._services(producing=True))
 
     def is_open(self) -> bool:
-        """Whether the experiences service has told its address and accepts a connection there."""
-        address = self.control.address
-        return bool(address) and ports.answers(address, ANSWER_S)
+        """Whether every service has told its address and accepts a connection there."""
+        addresses = [self.control.address, *self._game_addresses()]
+        return all(address and ports.answers(address, ANSWER_S) for address in addresses)
 
     def serve(self, ready: Ready | None, seconds: float | None) -> None:
         """Say that the farm is ready, once it is."""
@@ -216,14 +224,15 @@ class _Farm:
             "farm_ready",
             address=address,
             metrics_address=self.control.metrics_address or None,
+            game_addresses=self._game_addresses(),
             instance=self.config.instance,
             startup_s=_process_age_s(),
             workers=self.config.worker.count,
         )
         if self._quiet:
             log.set_level(QUIET)
-        if self.cold:
-            _remember_that_it_is_warm()
+        if self._warm_ups:
+            _remember_that_it_is_warm(self.config)
         if seconds is not None:
             self.arbiter.stop_at(time.monotonic_ns() + int(seconds * NS_PER_S))
         process = ready(address) if ready else None
@@ -245,7 +254,7 @@ class _Farm:
         log.set_level(QUIET if self._quiet else config.telemetry.level)
         log.set_fields(config_epoch=epoch)
         self.arbiter.follow(_rules(config.supervisor))
-        self.arbiter.want(self._services(config.worker.count))
+        self.arbiter.want(self._services(producing=True))
 
     def poll(self, now_ns: int) -> None:
         """A turn of the arbiter's loop."""
@@ -257,11 +266,16 @@ class _Farm:
         if self.reloader is not None:
             self.reloader.ask()
 
-    def _services(self, n_workers: int) -> tuple[ChildSpec, ...]:
+    def _game_addresses(self) -> tuple[str, ...]:
+        """Where the games hosts listen that shall run, "" before one is bound."""
+        n_hosts = 0 if self.control.draining else self.config.games.hosts
+        return self.control.game_addresses[:n_hosts]
+
+    def _services(self, *, producing: bool) -> tuple[ChildSpec, ...]:
         """What runs for as long as the farm does, replaced since for what its children need."""
         return tuple(
             structs.replace(spec, settings=self._settings.get(spec.role, 0))
-            for spec in _services(self.config, n_workers)
+            for spec in _services(self.config, producing=producing)
         )
 
     def drain(self, deadline_s: float) -> None:
@@ -275,12 +289,12 @@ class _Farm:
             deadline_s=deadline_s,
             owed_bytes=self.segments.lags(),
         )
-        self.arbiter.want(self._services(0))
+        self.arbiter.want(self._services(producing=False))
         self.arbiter.stop_when(lambda: self._is_drained(until_ns))
 
     def _is_drained(self, until_ns: int) -> str:
         """Why the drain is over; empty while it is not."""
-        if any(slot.pid for slot in self.control.children if slot.role == ROLLOUT_ROLE):
+        if any(slot.pid for slot in self.control.children if slot.role in PRODUCER_ROLES):
             return ""  # what is in its hand will be published
         lags = self.segments.lags()
         if not lags:
@@ -290,15 +304,24 @@ class _Farm:
         return f"the time to drain is over; bytes left: {lags}"
 
 
-def _services(config: FarmConfig, n_workers: int) -> tuple[ChildSpec, ...]:
-    """What runs for as long as the farm does, with so many workers."""
-    services = children_of(n_workers)
+def _services(config: FarmConfig, *, producing: bool) -> tuple[ChildSpec, ...]:
+    """What runs for as long as the farm does, with who produces experiences or without."""
+    services = children_of(*((config.worker.count, config.games.hosts) if producing else (0, 0)))
     return services if config.telemetry.metrics_address is None else (metrics(), *services)
 
 
-def _remember_that_it_is_warm() -> None:
+def _warm_ups(config: FarmConfig) -> tuple[ChildSpec, ...]:
+    """The tasks that compile what the config needs and is not compiled yet."""
+    return tuple(spec for spec in _all_warm_ups(config) if not warm_stamp.is_warm(spec.name))
+
+
+def _all_warm_ups(config: FarmConfig) -> tuple[ChildSpec, ...]:
+    return (warm_up(), games_warm_up()) if config.games.hosts else (warm_up(),)
+
+
+def _remember_that_it_is_warm(config: FarmConfig) -> None:
     try:
-        warm_stamp.store()
+        warm_stamp.store(spec.name for spec in _all_warm_ups(config))
     except OSError as error:
         log.get_logger().warning("warm_stamp_not_kept", error=str(error))
 

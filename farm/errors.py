@@ -205,6 +205,9 @@ class GameError(RequestError):
         move: number of the move within its request, from 0.
         tick: of WRONG_TICK, the game's.
         retry_after_s: of LIMIT, when another try may succeed.
+
+    Attributes:
+        game_id: the game, once whoever handles the call knows it; else 0.
     """
 
     def __init__(
@@ -221,6 +224,7 @@ class GameError(RequestError):
         self.move = move
         self.tick = tick
         self.retry_after_s = retry_after_s
+        self.game_id = 0
 
 
 class ClientError(FarmError):

@@ -268,7 +268,9 @@ def _add_bench(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 def _add_replay(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "replay", "verify, watch or convert recorded games", REPLAY_HELP)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recorded games")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="recorded games, or folders"
+    )
     modes = parser.add_argument_group("what to do", "one of these (default: verify, line by line)")
     modes.add_argument(
         "--check", action="store_true", help="verify many: print those that differ, and the sums"

@@ -152,14 +152,17 @@ examples:
   farm replay game.replay            play it again and compare: a line for each game
   farm replay --check games/*.jsonl.gz
                                      many games: those that differ, the sums, exit code 70 if any
+  farm replay --check ~/.local/state/farm/default
+                                     all journals of a folder, of games that go on as well
   farm replay game.gior --show       watch it; keys pause, step, change speed and seat, q quits
   farm replay game.gior --tick 120 --seat 1
                                      one still, as seat 1 saw it
   farm replay --import games.jsonl.gz -o games.replay
   farm replay games.replay --game 3 --export-text --every 50 -o game3.txt
 
-It reads .replay files, JSON lines (.jsonl, .jsonl.gz) and official .gior files, and knows them by
-their contents. A game agrees when the state after every tick has the recorded hash.
+It reads .replay files, journals of hosted games, JSON lines (.jsonl, .jsonl.gz) and official .gior
+files, and knows them by their contents; of a folder it takes the .replay files and journals. A game
+agrees when the state after every tick, of a journal the last one, has the recorded hash.
 
 exit codes:
   0 done, all agree    2 usage    69 a file cannot be opened or written

@@ -1,4 +1,4 @@
-"""The gRPC server: its options, its port, health and reflection."""
+"""A gRPC server of the farm: its options, its port, health and reflection."""
 
 import grpc
 import grpc.aio
@@ -6,36 +6,40 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from farm.errors import AddressInUseError, FarmError
-from farm.rpc.names import EXPERIENCE_SERVICE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, method_path
+from farm.rpc.names import MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, method_path
 from farm.serve.access import AccessInterceptor
 from farm.serve.interceptor import ErrorInterceptor
-from farm.serve.service import ExperienceService
 from farm.supervisor import ports
 
 MAX_CALLS = 2048
-"""Calls at once, of any kind; one more is refused. Above the bound of `serve.max_streams`."""
+"""Calls at once, of any kind. Above the bound of `serve.max_streams`."""
 _HEALTH_SERVICE = "grpc.health.v1.Health"
 _MS_PER_S = 1_000
 
 
 def make_server(
-    service: ExperienceService,
+    handlers: grpc.GenericRpcHandler,
+    service: str,
     interceptor: ErrorInterceptor,
     client_timeout_s: float,
     access: AccessInterceptor | None = None,
+    *,
+    max_calls: int = MAX_CALLS,
 ) -> tuple[grpc.aio.Server, "health.aio.HealthServicer"]:
     """A server that is not bound yet, and its health.
 
     Args:
-        service: answers the calls.
+        handlers: answer the calls.
+        service: name of the service that they are of.
         interceptor: maps errors.
         client_timeout_s: time after which a client whose machine answers no ping counts as gone.
         access: asks for tokens; None lets everybody in.
+        max_calls: calls at once, of any kind; one more is refused.
     """
     half_ms = max(_MS_PER_S, int(client_timeout_s * _MS_PER_S / 2))
     server = grpc.aio.server(
         interceptors=(interceptor,) if access is None else (interceptor, access),
-        maximum_concurrent_rpcs=MAX_CALLS,
+        maximum_concurrent_rpcs=max_calls,
         options=(
             # A second farm on the same port must fail, not share it.
             ("grpc.so_reuseport", 0),
@@ -50,16 +54,20 @@ def make_server(
             ("grpc.http2.min_ping_interval_without_data_ms", _MS_PER_S),
         ),
     )
-    server.add_generic_rpc_handlers((service.handlers(),))
+    server.add_generic_rpc_handlers((handlers,))
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    names = (EXPERIENCE_SERVICE, _HEALTH_SERVICE, reflection.SERVICE_NAME)
+    names = (service, _HEALTH_SERVICE, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     return server, servicer
 
 
 def bind(
-    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
+    server: grpc.aio.Server,
+    address: str,
+    credentials: grpc.ServerCredentials | None = None,
+    *,
+    key: str,
 ) -> str:
     """Take the port.
 
@@ -67,6 +75,7 @@ def bind(
         server: not started yet.
         address: `host:port`.
         credentials: for TLS; None listens in plaintext.
+        key: config key that the address comes from, for messages.
 
     Returns:
         The address with the port that was taken, where `address` has port 0.
@@ -82,15 +91,20 @@ def bind(
         else:
             bound = server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        ports.check_free(address, key="serve.address")  # gRPC does not say why
+        ports.check_free(address, key=key)  # gRPC does not say why
         raise AddressInUseError(
             f"{address} was taken by another process for a moment; start again"
         ) from error
     return f"{address.rpartition(':')[0]}:{bound}"
 
 
-async def check_health(address: str, timeout_s: float) -> None:
+async def check_health(address: str, timeout_s: float, service: str) -> None:
     """Ask the server over its own port whether it serves, as a client would.
+
+    Args:
+        address: that was bound.
+        timeout_s: for the answer.
+        service: name of the service that shall be there.
 
     Raises:
         FarmError: it does not.
@@ -98,7 +112,7 @@ async def check_health(address: str, timeout_s: float) -> None:
     target = ports.reachable(address)
     async with grpc.aio.insecure_channel(target) as channel:
         check = channel.unary_unary(method_path("Check", _HEALTH_SERVICE))
-        request = health_pb2.HealthCheckRequest(service=EXPERIENCE_SERVICE)
+        request = health_pb2.HealthCheckRequest(service=service)
         try:
             answer = await check(
                 request.SerializeToString(), timeout=timeout_s, wait_for_ready=True

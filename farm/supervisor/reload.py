@@ -179,7 +179,7 @@ class Reloader:
         self._underway = None
         took_ns = time.monotonic_ns() - reload.began_ns
         self._control.reloads += 1
-        self._control.reload_took_us = took_ns // NS_PER_US
+        self._control.observe_reload(took_ns // NS_PER_US)
         self._control.last_reload_ok = 1
         took_ms = round(took_ns / NS_PER_MS, 1)
         say = log.get_logger().warning if late else log.get_logger().info
