@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from farm.cli import arguments_reload
+from farm.cli.arguments_play import PLAY_HELP, fill_play
 from farm.cli.help_texts import (
     AUDIT_HELP,
     BENCH_HELP,
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_config(commands)
     _add_bench(commands)
     _add_replay(commands)
+    fill_play(_add(commands, "play", "play a game with an agent, or yourself", PLAY_HELP), _address)
     return parser
 
 

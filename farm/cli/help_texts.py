@@ -29,6 +29,7 @@ start here:
   farm bench --list                  what can be measured
   farm logs --journal farm           what a farm under systemd has logged, for a person
   farm replay game.gior --show       watch a recorded game
+  farm play --human                  play against a bot of a farm with `games=on`
 
 {OVERRIDES_HELP}
 {EXIT_CODES_HELP}
