@@ -65,6 +65,7 @@ class ScriptedHost:
         self.orders = []
         self.calls = []
         self.openings = []
+        self.tokens = set()
         self.created = None
         self.answers = {}
         self.is_mute = False
@@ -113,6 +114,7 @@ class ScriptedHost:
     def _unary(self, method, kind, act):
         def handle(raw, context):
             self.calls.append(method)
+            self.tokens.add(dict(context.invocation_metadata()).get("authorization"))
             try:
                 self._refuse_if_told(method)
                 return act(kind.FromString(raw)).SerializeToString()

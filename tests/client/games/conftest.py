@@ -71,8 +71,8 @@ class Async:
     """The same with the asyncio face."""
 
     def __init__(self, address, **options):
-        self.loop = asyncio.new_event_loop()
         self.client = AsyncGameClient(address, **{"retry": QUICK, **options})
+        self.loop = asyncio.new_event_loop()
 
     def run(self, coroutine):
         return self.loop.run_until_complete(asyncio.wait_for(coroutine, TIMEOUT_S))

@@ -85,6 +85,16 @@ def test_a_games_host_is_a_farm_enough(host, face):
     assert face(farm.host_address).do(lambda c: c.join(GAME)).token == TOKEN
 
 
+def test_the_token_of_the_farm_goes_with_every_call(host, face):
+    farm = host()
+    client = face(farm.address, token="secret")
+    client.do(lambda c: c.join(GAME))
+    client.do(lambda c: c.state(GAME, TOKEN))
+    assert farm.tokens == {"Bearer secret"}
+    with pytest.raises(UsageError, match="plaintext"):
+        face("10.0.0.5:50051", token="secret")
+
+
 def test_no_farm_is_said_at_once(face):
     with pytest.raises(UnavailableError, match="no farm answers"):
         face("127.0.0.1:1").do(lambda c: c.create())
