@@ -28,6 +28,8 @@ from farm.client.retry import Retry
 from farm.client.session import (
     CLOSE_S,
     DEFAULT_ADDRESS,
+    ENDED,
+    Ending,
     Session,
     StreamCall,
     stream_call,
@@ -39,7 +41,6 @@ from farm.client.token import metadata_of
 from farm.client.trace import traced
 from farm.errors import UsageError
 from farm.rpc import names
-from farm.rpc.status import error_of
 
 
 class AsyncSubscription:
@@ -147,9 +148,9 @@ class AsyncSubscription:
             await self._send_acks()
             message = await self._call.read()
         except grpc.RpcError as error:
-            ending = (error.code(), error.details())
+            ending = Ending.of(error)
         except _EndedError:
-            ending = (grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
+            ending = ENDED
         except asyncio.CancelledError:
             self._drop_call()
             self._inbox.disconnected()
@@ -158,8 +159,8 @@ class AsyncSubscription:
             if message is not grpc.aio.EOF:
                 self._take_in(message)
                 return True
-            ending = (grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
-        await self._wait_out(*ending)
+            ending = ENDED
+        await self._wait_out(ending)
         return True
 
     def _take_in(self, message: bytes) -> None:
@@ -171,10 +172,10 @@ class AsyncSubscription:
             self._drop_call()
             raise
 
-    async def _wait_out(self, code: grpc.StatusCode, detail: str) -> None:
+    async def _wait_out(self, ending: Ending) -> None:
         self._drop_call()
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
-        await asyncio.sleep(self._session.failed(code, detail, time.monotonic(), jitter))
+        await asyncio.sleep(self._session.failed(ending, time.monotonic(), jitter))
 
     async def _connect(self) -> None:
         self._inbox.open()
@@ -217,7 +218,7 @@ class AsyncClient:
     """A farm, as seen from outside; to be entered with `async with`.
 
     Args:
-        address: `host:port` of the farm's experiences service.
+        address: `host:port` of the farm's experiences service, or `unix:/path`.
         timeout_s: time for an answer to a question such as `stats`, in seconds.
         retry: how streams reconnect.
         tls: as for `farm.client.Client`; its files are read when the client is entered.
@@ -282,7 +283,7 @@ class AsyncClient:
                 submission.messages(), timeout=timeout_s, metadata=traced(self._metadata)
             )
         except grpc.RpcError as error:
-            raise _client_error(error, self.address) from None
+            raise Ending.of(error).error(self.address) from None
         return submission.outcome(reply)
 
     async def stats(self, *, game_ids: Sequence[int] = (), per_seat: bool = False) -> replies.Stats:
@@ -337,16 +338,12 @@ class AsyncClient:
                 request, timeout=self._timeout_s, metadata=traced(self._metadata)
             )
         except grpc.RpcError as error:
-            raise _client_error(error, self.address) from None
+            raise Ending.of(error).error(self.address) from None
         return reply
 
 
 class _EndedError(Exception):
     """The call ended while a message was written to it."""
-
-
-def _client_error(error: Any, address: str) -> Exception:
-    return error_of(error.code(), error.details(), address)
 
 
 def _method(channel: grpc.aio.Channel, call: StreamCall) -> Any:

@@ -28,6 +28,8 @@ from farm.client.retry import Retry
 from farm.client.session import (
     CLOSE_S,
     DEFAULT_ADDRESS,
+    ENDED,
+    Ending,
     Session,
     StreamCall,
     stream_call,
@@ -37,9 +39,7 @@ from farm.client.submit import Submission, Submitted
 from farm.client.tls import Tls, open_channel
 from farm.client.token import metadata_of
 from farm.client.trace import traced
-from farm.errors import ClientError
 from farm.rpc import names
-from farm.rpc.status import error_of
 
 
 class Subscription:
@@ -166,13 +166,13 @@ class Subscription:
             self._send_acks()
             message = next(self._call)
         except StopIteration:
-            ending = (grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
+            ending = ENDED
         except grpc.RpcError as error:
-            ending = (error.code(), error.details())
+            ending = Ending.of(error)
         else:
             self._take_in(message)
             return True
-        self._wait_out(*ending)
+        self._wait_out(ending)
         return True
 
     def _take_in(self, message: bytes) -> None:
@@ -184,10 +184,10 @@ class Subscription:
             self._drop_call()
             raise
 
-    def _wait_out(self, code: grpc.StatusCode, detail: str) -> None:
+    def _wait_out(self, ending: Ending) -> None:
         self._drop_call()
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
-        time.sleep(self._session.failed(code, detail, time.monotonic(), jitter))
+        time.sleep(self._session.failed(ending, time.monotonic(), jitter))
 
     def _connect(self) -> None:
         self._inbox.open()
@@ -215,7 +215,7 @@ class Client:
     """A farm, as seen from outside.
 
     Args:
-        address: `host:port` of the farm's experiences service.
+        address: `host:port` of the farm's experiences service, or `unix:/path`.
         timeout_s: time for an answer to a question such as `stats`, in seconds.
         retry: how streams reconnect.
         tls: files of an encrypted connection; None takes FARM_TLS_CA, FARM_TLS_CERT and
@@ -315,7 +315,7 @@ class Client:
                 submission.messages(), timeout=timeout_s, metadata=traced(self._metadata)
             )
         except grpc.RpcError as error:
-            raise _client_error(error, self.address) from None
+            raise Ending.of(error).error(self.address) from None
         return submission.outcome(reply)
 
     def stats(self, *, game_ids: Sequence[int] = (), per_seat: bool = False) -> replies.Stats:
@@ -364,12 +364,8 @@ class Client:
         try:
             reply: bytes = call(request, timeout=self._timeout_s, metadata=traced(self._metadata))
         except grpc.RpcError as error:
-            raise _client_error(error, self.address) from None
+            raise Ending.of(error).error(self.address) from None
         return reply
-
-
-def _client_error(error: Any, address: str) -> ClientError:
-    return error_of(error.code(), error.details(), address)
 
 
 def _method(channel: grpc.Channel, call: StreamCall) -> Any:

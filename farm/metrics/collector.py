@@ -62,6 +62,12 @@ _HOST_COUNTERS = {
     "streams": f.GAME_STREAMS,
     "rpc_errors": f.GAME_RPC_ERRORS,
 }
+_REFUSED_COUNTERS = {
+    "open_streams": "refused_streams",
+    "calls_in_flight": "refused_calls",
+    "calls_per_second": "refused_rate",
+}
+_HELD_COUNTERS = {"in": "held_in_ns", "out": "held_out_ns"}
 _CHILD_STATES = {state: state.name.lower() for state in ChildState if state is not ChildState.EMPTY}
 _OUTCOMES: dict[str, Callable[[Settled], Amount]] = {
     "acknowledged": attrgetter("acknowledged"),
@@ -165,6 +171,10 @@ def _add_child(page: Page, slot: ChildSlot, now_ns: int) -> None:
         _add_host(page, slot, name)
     elif role == SERVICE_ROLE:
         _add_counters(page, slot, _SERVICE_COUNTERS)
+        for limit, counter in _REFUSED_COUNTERS.items():
+            page.add(f.RPC_REFUSED, slot.counter(counter), limit)
+        for direction, counter in _HELD_COUNTERS.items():
+            page.add(f.RPC_HELD, slot.counter(counter) / NS_PER_S, direction)
         page.add_histogram(
             f.SERVED_BATCH, HISTOGRAMS[_BATCH_HISTOGRAM], slot.histogram(_BATCH_HISTOGRAM)
         )

@@ -17,7 +17,7 @@ import grpc.aio
 
 from farm.errors import GameError, LimitError
 from farm.rpc.names import ERROR_METADATA
-from farm.rpc.status import status_of
+from farm.rpc.status import status_of, trailing_of
 from farm.rpc.v1 import games_pb2
 from farm.serve.caller import caller, host_of, set_caller
 from farm.telemetry.log import Logger
@@ -120,14 +120,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
             error_id = secrets.token_hex(_ID_BYTES)
             detail = f"internal error {error_id}; the farm's log has it under that id"
             self._log.error("rpc_failed", method=name, error_id=error_id, exc_info=error)
-        else:
+        elif not isinstance(error, LimitError):  # of which the limiter tells, now and then
             self._log.info("rpc_refused", method=name, status=status.name, detail=detail)
-        refusal = error_detail(error)
-        if refusal is None:
-            await context.abort(status, detail)
-        else:
-            metadata = ((ERROR_METADATA, refusal.SerializeToString()),)
-            await context.abort(status, detail, metadata)
+        trailing: list[tuple[str, str | bytes]] = [*trailing_of(error)]
+        if (refusal := error_detail(error)) is not None:
+            trailing.append((ERROR_METADATA, refusal.SerializeToString()))
+        await context.abort(status, detail, tuple(trailing))
 
 
 def error_detail(error: Exception) -> games_pb2.ErrorDetail | None:

@@ -74,6 +74,11 @@ class Pump:
         """Whether somebody waits for a batch."""
         return bool(self._requests)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it serves nobody any more."""
+        return self._is_closed
+
     async def next_batch(self, reader: Member | Stream) -> bytes:
         """Wait until a message for a reader is due.
 

@@ -29,9 +29,11 @@ from farm.serve.balance import balance_message
 from farm.serve.describe import Describer
 from farm.serve.filters import compile_filter
 from farm.serve.hub import Opening
+from farm.serve.limits import Limiter
 from farm.serve.member import Member
 from farm.serve.policy import compile_policy
 from farm.serve.pump import Pump
+from farm.serve.quota import Way
 from farm.serve.stream import Stream
 from farm.serve.submit import Intake, Tally
 from farm.serve.trail import trail
@@ -51,15 +53,22 @@ class ExperienceService:
         describer: answers the unary calls.
         slot: this child's part of the control block: the number of streams.
         intake: takes trajectories in; None if the farm has no ring for them.
+        limiter: holds back who has had its share of bytes.
     """
 
     def __init__(
-        self, pump: Pump, describer: Describer, slot: ChildSlot, intake: Intake | None
+        self,
+        pump: Pump,
+        describer: Describer,
+        slot: ChildSlot,
+        intake: Intake | None,
+        limiter: Limiter,
     ) -> None:
         self._pump = pump
         self._describer = describer
         self._slot = slot
         self._intake = intake
+        self._limiter = limiter
         self._n_streams = 0
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -182,11 +191,12 @@ class ExperienceService:
     async def _read_submission(
         self, context: Any, intake: Intake
     ) -> experience_pb2.SubmitRequest | None:
-        """The next message of a submission; None at its end.
+        """The next message of a submission, in its time; None at its end.
 
         Raises:
             StoppingError: the farm stops.
         """
+        await self._limiter.hold(Way.IN, lambda: intake.is_closed)
         read = asyncio.ensure_future(context.read())
         closed = asyncio.ensure_future(intake.until_closed())
         try:
@@ -199,6 +209,7 @@ class ExperienceService:
             _let_go(read)
         if message is grpc.aio.EOF:
             return None
+        self._limiter.passed(Way.IN, len(message))
         return _parse(experience_pb2.SubmitRequest, message)
 
     async def _take_in(self, context: Any, intake: Intake, tally: Tally) -> None:
@@ -222,11 +233,18 @@ class ExperienceService:
     ) -> None:
         """Send batches until the client half-closes or an error ends the stream."""
         while True:
-            message = await _unless_ended(acks, self._pump.next_batch(reader), None)
+            message = await _unless_ended(acks, self._next_batch(reader), None)
             if message is None:
                 return
             timeout_s = self._describer.live.config.serve.client_timeout_s
             await _unless_ended(acks, context.write(message), timeout_s)
+
+    async def _next_batch(self, reader: Member | Stream) -> bytes:
+        """A batch, in its time: while it is held back, its records lie in the ring, unleased."""
+        await self._limiter.hold(Way.OUT, lambda: self._pump.is_closed)
+        message = await self._pump.next_batch(reader)
+        self._limiter.passed(Way.OUT, len(message))
+        return message
 
 
 def compile_opening(wanted: experience_pb2.SubscribeOpen) -> Opening:
