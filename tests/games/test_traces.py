@@ -1,5 +1,7 @@
 """Spans of a real games host: an action from its call, over its tick, to the update about it."""
 
+import asyncio
+
 import pytest
 
 from farm.rpc import names
@@ -8,6 +10,10 @@ pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
 
 import kept_spans
 from kept_spans import events
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from farm.client import AsyncGameClient, GameClient
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -101,3 +107,38 @@ def test_a_host_that_does_not_trace_follows_nothing(host, connect):
     assert calls.state(game_id, tokens[0], after_tick=0, wait_ms=20_000).tick == 1
     assert calls.hosting.stop_host() == 0
     assert kept_spans.all_spans() == []
+
+
+@pytest.fixture
+def agent():
+    """A span of the program that plays."""
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("agent").start_span("episode")
+    with trace.use_span(span):
+        yield span.get_span_context()
+
+
+def test_what_an_agent_does_is_in_its_own_trace_down_to_the_action(calls, agent):
+    game_id, (anna, bob) = duel(calls)
+    with GameClient(calls.hosting.address) as client, client.play(game_id, anna) as play:
+        next(play)
+        play.submit()
+        client.submit(game_id, bob)
+        while next(play).tick < 1:
+            pass
+    actions = kept_spans.wait("action")
+    callers = kept_spans.wait("/Play") + kept_spans.wait(names.SUBMIT_ACTION)
+    for span in callers:
+        assert (span.parent.span_id, span.parent.is_remote) == (agent.span_id, True)
+    assert {span.context.trace_id for span in actions + callers} == {agent.trace_id}
+
+
+def test_the_asyncio_face_passes_the_trace_on_too(calls, agent):
+    game_id, _ = duel(calls)
+
+    async def script():
+        async with AsyncGameClient(calls.hosting.address) as client:
+            return [game.game_id async for game in client.games()]
+
+    assert game_id in asyncio.run(script())
+    span = kept_spans.wait(names.LIST_GAMES)[0]
+    assert span.context.trace_id == agent.trace_id
