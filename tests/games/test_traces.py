@@ -1,4 +1,6 @@
-"""Spans of a real games host: an action from its call, over its tick, to the update that shows it."""
+"""Spans of a real games host: an action from its call, over its tick, to the update about it."""
+
+import asyncio
 
 import pytest
 
@@ -8,8 +10,12 @@ pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
 
 import kept_spans
 from kept_spans import events
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 
-pytestmark = pytest.mark.timeout(120)
+from farm.client import AsyncGameClient, GameClient
+
+pytestmark = pytest.mark.timeout(300)
 
 WHOLE = ["accepted", "tick_applied", "update_sent"]
 BOARD = """
@@ -47,7 +53,8 @@ def test_an_action_of_play_goes_from_accepted_over_its_tick_to_the_update_that_s
     calls.submit(game_id, bob)
     play.until(lambda message: message.update.tick == 1)
     play.half_close()
-    assert list(play) is not None  # read to its end
+    for _ in play:
+        pass
     (stream,) = kept_spans.wait("/Play")
     mine = [span for span in kept_spans.wait("action", 1) if span.attributes["farm.seat"] == 0]
     (action,) = mine
@@ -76,14 +83,13 @@ def test_an_action_by_a_call_of_its_own_is_shown_by_the_state_that_is_asked_for(
     assert action.attributes["farm.seat"] == 0
 
 
-def test_the_second_of_two_moves_is_another_ticks(calls):
+def test_each_action_is_followed_to_its_own_tick(calls):
     game_id, (anna, bob) = duel(calls)
     stream = calls.stream(game_id, anna)
     calls.submit(game_id, anna)
     calls.submit(game_id, bob)
     stream.until(lambda update: update.tick == 1)
-    first_tick = kept_spans.wait("action")[0]
-    assert tick_of(first_tick, "tick_applied") == 1
+    kept_spans.wait("action")
     calls.submit(game_id, anna)
     calls.submit(game_id, bob)
     stream.until(lambda update: update.tick == 2)
@@ -101,3 +107,38 @@ def test_a_host_that_does_not_trace_follows_nothing(host, connect):
     assert calls.state(game_id, tokens[0], after_tick=0, wait_ms=20_000).tick == 1
     assert calls.hosting.stop_host() == 0
     assert kept_spans.all_spans() == []
+
+
+@pytest.fixture
+def agent():
+    """A span of the program that plays."""
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("agent").start_span("episode")
+    with trace.use_span(span):
+        yield span.get_span_context()
+
+
+def test_what_an_agent_does_is_in_its_own_trace_down_to_the_action(calls, agent):
+    game_id, (anna, bob) = duel(calls)
+    with GameClient(calls.hosting.address) as client, client.play(game_id, anna) as play:
+        next(play)
+        play.submit()
+        client.submit(game_id, bob)
+        while next(play).tick < 1:
+            pass
+    actions = kept_spans.wait("action")
+    callers = kept_spans.wait("/Play") + kept_spans.wait(names.SUBMIT_ACTION)
+    for span in callers:
+        assert (span.parent.span_id, span.parent.is_remote) == (agent.span_id, True)
+    assert {span.context.trace_id for span in actions + callers} == {agent.trace_id}
+
+
+def test_the_asyncio_face_passes_the_trace_on_too(calls, agent):
+    game_id, _ = duel(calls)
+
+    async def script():
+        async with AsyncGameClient(calls.hosting.address) as client:
+            return [game.game_id async for game in client.games()]
+
+    assert game_id in asyncio.run(script())
+    span = kept_spans.wait(names.LIST_GAMES)[0]
+    assert span.context.trace_id == agent.trace_id

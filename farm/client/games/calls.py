@@ -12,6 +12,7 @@ from farm.client.games.questions import Question, state
 from farm.client.retry import NO_RETRY, Backoff, Retry
 from farm.client.tls import Tls, open_channel
 from farm.client.token import Metadata, metadata_of
+from farm.client.trace import traced
 from farm.errors import ClientError, GameRejectedError, UnavailableError
 from farm.rpc import names
 
@@ -24,7 +25,13 @@ class Route(NamedTuple):
     channel: Any
     """Of gRPC, to the address."""
     address: str
-    metadata: Metadata
+    own_metadata: Metadata
+    """Of the client."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What goes with a call that is made now."""
+        return traced(self.own_metadata)
 
 
 class Calls:
