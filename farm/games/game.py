@@ -70,6 +70,7 @@ class HostedGame:
         owner_digest, spectator_digest: SHA-256 of these tokens; empty without spectators.
         created_ns, started_ns, ended_ns: wall clock; 0 for not yet.
         since_ns: monotonic time of the last change of phase.
+        is_resuming: it was taken up from its journal, and its agents are not all back.
         n_allies: of each seat.
 
     Args:
@@ -93,6 +94,7 @@ class HostedGame:
         self.owner_digest = self.spectator_digest = b""
         self.created_ns = self.started_ns = self.ended_ns = 0
         self.since_ns = 0
+        self.is_resuming = False
         self.running_ns = 0
         """Monotonic, up to `since_ns`."""
         self.height, self.width = size_of(spec)

@@ -320,6 +320,15 @@ class Host:
         if any(seat.is_free for seat in game.seats):
             return
         self._write_move(game, Phase.RUNNING, wall_ns)
+        self._lay_out(game)
+        self.register.move(game, Phase.RUNNING, now_ns)
+        game.started_ns = wall_ns
+        self.register.n_started += 1
+        self._wind(game, now_ns)
+        self.register.tell(game, Kind.GAME_STARTED)
+
+    def _lay_out(self, game: HostedGame) -> None:
+        """Set up the board of a game, and who plays."""
         slots, row = self._slots, game.row
         reset_game(
             slots.games, row, np.uint64(game.spec.seed or 0), np.uint64(0), settings_of(game.spec)
@@ -331,11 +340,6 @@ class Host:
             slots.clocks.shows_all[row] = 1
             kernels.show_all(slots.games, slots.clocks, row)
         slots.clocks.tick_ns[row] = game.spec.tick_ms * 1_000_000
-        self.register.move(game, Phase.RUNNING, now_ns)
-        game.started_ns = wall_ns
-        self.register.n_started += 1
-        self._wind(game, now_ns)
-        self.register.tell(game, Kind.GAME_STARTED)
 
     def _wind(self, game: HostedGame, now_ns: int) -> None:
         """Start the clock of a game."""

@@ -49,6 +49,32 @@ class Turns:
 
     def play(self, now_ns: int, wall_ns: int, act_timeout_ns: int) -> int:
         """Play a tick of every game that is due; how many did."""
+        self._advance(now_ns, act_timeout_ns)
+        n_rows, n_happened = self._counts.tolist()
+        if n_rows:
+            rows = self._rows[:n_rows].copy()
+            self._follow_up(rows, n_happened, now_ns, wall_ns)
+        return int(n_rows)
+
+    def replay(self, game: HostedGame) -> list[SeatMove]:
+        """Play a tick of one game that was played before, while no clock runs.
+
+        Returns:
+            The orders of it that the journal has with the tick alone.
+        """
+        slots, register = self._register.slots, self._register
+        slots.clocks.runs[game.row], slots.clocks.due_ns[game.row] = 1, 0
+        self._advance(0, 0)
+        slots.clocks.runs[game.row] = 0
+        moves = self._unwritten(self._rows[:1])
+        game.tick += 1
+        for row, what, who, by, cell, viewers in self._happened[: self._counts[1]].tolist():
+            self._tell(row, what, who, by, cell, viewers)
+        if register.by_row[game.row] is not game or self._counts[0] != 1:
+            raise AssertionError("another game was played")
+        return moves.get(0, [])
+
+    def _advance(self, now_ns: int, act_timeout_ns: int) -> None:
         slots = self._register.slots
         kernels.advance(
             slots.games,
@@ -62,11 +88,6 @@ class Turns:
             self._happened,
             self._counts,
         )
-        n_rows, n_happened = self._counts.tolist()
-        if n_rows:
-            rows = self._rows[:n_rows].copy()
-            self._follow_up(rows, n_happened, now_ns, wall_ns)
-        return int(n_rows)
 
     def _follow_up(
         self, rows: NDArray[np.int64], n_happened: int, now_ns: int, wall_ns: int
