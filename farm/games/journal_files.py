@@ -147,16 +147,20 @@ class JournalFiles:
         Raises:
             FileAccessError: it cannot be moved: the next host will take the game for unfinished.
         """
-        file = self._forget(game_id)
-        try:
-            file.path.rename(self._kept.folder / file.path.name)
-        except OSError as error:
-            raise _refusal(file.path, error) from error
-        self._kept.add(file.path.name, file.n_bytes)
+        path = self._forget(game_id).path
+        self._keep_as(path, path.name)
 
     def remove(self, game_id: int) -> None:
         """Remove the journal of a game that is not worth keeping."""
         self._forget(game_id).path.unlink(missing_ok=True)
+
+    def put_away(self, path: Path) -> None:
+        """Move a journal that nobody writes to those that are kept.
+
+        Raises:
+            FileAccessError: it cannot be moved.
+        """
+        self._keep_as(path, path.name)
 
     def set_aside(self, path: Path) -> Path:
         """Move a journal that cannot be read to those that are kept, by another name.
@@ -167,14 +171,7 @@ class JournalFiles:
         Raises:
             FileAccessError: it cannot be moved.
         """
-        aside = self._kept.folder / f"{path.stem}{DAMAGED_SUFFIX}"
-        try:
-            n_bytes = path.stat().st_size
-            path.rename(aside)
-        except OSError as error:
-            raise _refusal(path, error) from error
-        self._kept.add(aside.name, n_bytes)
-        return aside
+        return self._keep_as(path, f"{path.stem}{DAMAGED_SUFFIX}")
 
     def close(self) -> None:
         """Close every file; games that have not ended go on from theirs."""
@@ -183,6 +180,15 @@ class JournalFiles:
         if self._lock != _CLOSED:
             os.close(self._lock)
             self._lock = _CLOSED
+
+    def _keep_as(self, path: Path, name: str) -> Path:
+        kept = self._kept.folder / name
+        try:
+            path.rename(kept)
+            self._kept.add(name, kept.stat().st_size)
+        except OSError as error:
+            raise _refusal(path, error) from error
+        return kept
 
     def _open(self, file: _File, flags: int = 0) -> None:
         while len(self._open_files) >= self._max_open:
