@@ -69,6 +69,7 @@ class HostedGame:
         caller: who created it.
         owner_digest, spectator_digest: SHA-256 of these tokens; empty without spectators.
         created_ns, started_ns, ended_ns: wall clock; 0 for not yet.
+        resumed_ns: wall clock of when it last began to run; of games taken up alone.
         since_ns: monotonic time of the last change of phase.
         is_resuming: it was taken up from its journal, and its agents are not all back.
         n_allies: of each seat.
@@ -92,7 +93,7 @@ class HostedGame:
         self.last_event = 0
         self.caller = ""
         self.owner_digest = self.spectator_digest = b""
-        self.created_ns = self.started_ns = self.ended_ns = 0
+        self.created_ns = self.started_ns = self.resumed_ns = self.ended_ns = 0
         self.since_ns = 0
         self.is_resuming = False
         self.running_ns = 0

@@ -95,7 +95,7 @@ class Presence:
                 continue
             if seat.connected:
                 if not seat.n_streams and now_ns - seat.seen_ns > quiet_ns:
-                    self._lose(game, number, now_ns)
+                    self.lose(game, number, now_ns)
             elif (
                 game.phase is Phase.RUNNING
                 and not seat.stand_in
@@ -114,7 +114,8 @@ class Presence:
             patience_ns = int(self.config.act_timeout_s * NS_PER_S)
             clocks.due_ns[row] = now_ns + (int(clocks.tick_ns[row]) or patience_ns)
 
-    def _lose(self, game: HostedGame, seat: int, now_ns: int) -> None:
+    def lose(self, game: HostedGame, seat: int, now_ns: int) -> None:
+        """An agent counts as gone."""
         if self._register.journal is not None:
             self._register.journal.connected(game.game_id, game.tick, seat, connected=False)
         game.seats[seat].connected = False

@@ -14,6 +14,7 @@ from farm.engine.reset import reset_game
 from farm.engine.settings import toy_settings
 from farm.games import kernels
 from farm.games.slots import Slots
+from farm.shm.control import NEXT_GAME_OFFSET
 from farm.shm.ring import (
     CURSOR_WORDS,
     RING_FULL,
@@ -24,7 +25,6 @@ from farm.shm.ring import (
     unpark,
 )
 from farm.shm.ring_layout import MIN_CAPACITY, ring_segment_bytes
-from farm.shm.control import NEXT_GAME_OFFSET
 from farm.spec.limits import MIN_SEATS, MIN_SIDE
 from farm.supervisor.child import ChildContext
 
@@ -70,4 +70,4 @@ def _compile_games() -> None:
     if counts[0] != 1:
         raise AssertionError("the warm-up played nothing")
     kernels.leave(games, 0, 0)
-    kernels.take_number(np.zeros(NEXT_GAME_OFFSET + 8, np.uint8))
+    kernels.take_numbers(np.zeros(NEXT_GAME_OFFSET + 8, np.uint8), 1)
