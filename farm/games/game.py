@@ -46,7 +46,16 @@ class Board(NamedTuple):
 
     def copy(self) -> "Board":
         """The same, apart from the slots."""
-        return Board(*(array.copy() for array in self))
+        return Board(
+            self.owner.copy(),
+            self.army.copy(),
+            self.terrain.copy(),
+            self.general.copy(),
+            self.total_army.copy(),
+            self.land.copy(),
+            self.alive.copy(),
+            self.frames.copy(),
+        )
 
     def cities_of(self, seat: int) -> int:
         """Cities of a seat."""
@@ -155,7 +164,8 @@ class HostedGame:
     def frame(self, seat: int) -> NDArray[np.uint8]:
         """uint8[frame_bytes]: what a seat sees, a copy."""
         if self._last is not None:
-            return self._last.frames[seat]
+            last: NDArray[np.uint8] = self._last.frames[seat]
+            return last
         frame: NDArray[np.uint8] = self._slots.frames(self.row)[seat, : self.frame_bytes].copy()
         return frame
 

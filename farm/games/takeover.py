@@ -93,9 +93,7 @@ class Takeover:
         row = slots.take()
         try:
             game = HostedGame(header.game_id, spec, slots, row)
-            fits = max(game.height, game.width) <= self._config.max_side
-            if not fits or spec.n_seats > self._config.max_seats:
-                raise ValueError("it is larger than games.max_side and games.max_seats allow")
+            _check_size(game, self._config)
         except BaseException:
             slots.give_back(row)
             raise
@@ -195,6 +193,12 @@ class Takeover:
             clocks.due_ns[row] = now_ns + max(grace_ns, patience_ns)
         else:
             clocks.due_ns[row] = now_ns
+
+
+def _check_size(game: HostedGame, config: GamesConfig) -> None:
+    fits = max(game.height, game.width) <= config.max_side
+    if not fits or game.spec.n_seats > config.max_seats:
+        raise ValueError("it is larger than games.max_side and games.max_seats allow")
 
 
 def _demand_board(game: HostedGame) -> None:

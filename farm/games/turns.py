@@ -16,6 +16,7 @@ from farm.games.journal import Played
 from farm.games.lifecycle import Phase
 from farm.games.register import Register
 from farm.replay.journal import SeatMove
+from farm.spec.actions import DOWN, LEFT, N_DIRECTIONS, UP
 
 _KINDS: Mapping[int, Kind] = {
     kernels.ELIMINATED: Kind.PLAYER_ELIMINATED,
@@ -23,7 +24,6 @@ _KINDS: Mapping[int, Kind] = {
     kernels.CITY_TAKEN: Kind.CITY_CAPTURED,
 }
 _NO_MOVES: tuple[SeatMove, ...] = ()
-_N_DIRECTIONS = 4
 
 
 class Turns:
@@ -131,9 +131,10 @@ class Turns:
             return {}
         taken = rows[places]
         actions = slots.clocks.chosen[taken, seats]
-        starts, directions, halves = actions >> 3, (actions >> 1) & (_N_DIRECTIONS - 1), actions & 1
+        starts, directions, halves = actions >> 3, (actions >> 1) & (N_DIRECTIONS - 1), actions & 1
         widths = slots.games.width[taken]
-        steps = np.choose(directions, (-widths, widths, -1, 1))
+        sideways = np.where(directions == LEFT, -1, 1)
+        steps = np.where(directions == UP, -widths, np.where(directions == DOWN, widths, sideways))
         moves: dict[int, list[SeatMove]] = {}
         for place, *move in zip(
             places.tolist(),

@@ -66,7 +66,9 @@ def _compile_games() -> None:
     rows, counts = np.zeros(1, np.int64), np.zeros(2, np.int64)
     happened = np.zeros((kernels.MAX_HAPPENINGS, kernels.N_COLUMNS), np.int32)
     weights = rewards.of_names({})
-    kernels.advance(games, queues, clocks, weights, False, 0, 0, rows, happened, counts)
+    kernels.advance(
+        games, queues, clocks, weights, rewards.is_shaped(weights), 0, 0, rows, happened, counts
+    )
     if counts[0] != 1:
         raise AssertionError("the warm-up played nothing")
     kernels.leave(games, 0, 0)

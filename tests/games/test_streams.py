@@ -6,7 +6,7 @@ import time
 import grpc
 import numpy as np
 import pytest
-from hosting import Eyes, Refused
+from hosting import Eyes, RefusedError
 
 from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
@@ -214,7 +214,7 @@ def test_a_half_close_answers_what_was_sent_and_ends_play_not_the_game(shared, g
 def test_play_begins_with_open(shared, first):
     stream = shared.talk(names.PLAY, first)
     stream.half_close()
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         next(stream)
     assert (refused.value.code, refused.value.reason) == (
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -227,7 +227,7 @@ def test_behind_open_play_takes_only_actions(shared, game, second):
     created, tokens = game
     stream = shared.play(created.game_id, tokens[0])
     stream.send(second)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         list(stream)
     assert refused.value.reason == "BAD_REQUEST"
     assert refused.value.detail.game_id == created.game_id
@@ -270,7 +270,7 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_the_others_are_served(host, 
         ticks.append(next(quick).tick)
         assert time.monotonic() - began_s < 60
     assert np.diff(ticks).max() < 50
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         list(slow)
     assert refused.value.code in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
     quick.call.cancel()
