@@ -89,7 +89,7 @@ class Hosting:
     """
 
     def __init__(self, instance, journal_dir, **sections):
-        games_main.compile_kernels()  # a first time it takes a minute, which is no time of the host's
+        games_main.compile_kernels()  # which takes a minute the first time, of no host's time
         self.instance = instance
         self.config = farm_config(journal_dir, **sections)
         self.control = ControlBlock.create(instance, 1, seed=7)
@@ -160,7 +160,7 @@ class Hosting:
         self.bell.close()
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A call ended with a status: `code`, and `detail`, the ErrorDetail or None."""
 
     def __init__(self, error):
@@ -190,7 +190,7 @@ class Calls:
         try:
             return call(data, timeout=timeout_s)
         except grpc.RpcError as error:
-            raise Refused(error) from None
+            raise RefusedError(error) from None
 
     def unary(self, method, **fields):
         request = REQUESTS[method](**fields)
@@ -253,7 +253,7 @@ class Reading:
         try:
             return self._kind.FromString(next(self.call))
         except grpc.RpcError as error:
-            raise Refused(error) from None
+            raise RefusedError(error) from None
 
     def until(self, condition):
         """The first message that meets a condition."""

@@ -18,6 +18,7 @@ Exit code 0; 1 if a limit of the command line is broken.
 """
 
 import argparse
+import asyncio
 import contextlib
 import json
 import subprocess
@@ -28,6 +29,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import psutil
@@ -35,7 +37,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from farm.client import Client, FarmInfo  # noqa: E402 - it lies beside this folder
+from farm.client import AsyncClient, Client, FarmInfo  # noqa: E402 - it lies beside this folder
 
 GROUP = "load-test"
 START_S = 400.0
@@ -72,24 +74,33 @@ class Result:
 
 
 class Trainer:
-    """Receives the experiences of all games, in a thread."""
+    """Receives the experiences of all games, in a thread; to be used with `with`."""
 
     def __init__(self, address: str) -> None:
-        self._client = Client(address)
-        self._subscription = self._client.subscribe(group=GROUP)
         self.n_received = 0
+        self._address = address
+        self._loop = asyncio.new_event_loop()
+        self._task = self._loop.create_task(self._receive())
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(10.0)
+        with Client(self._address) as client:
+            client.remove_group(GROUP)
 
     def _run(self) -> None:
-        for trajectory in self._subscription:
-            self.n_received += trajectory.n_steps
+        with contextlib.suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._task)
 
-    def close(self) -> None:
-        """Stop receiving."""
-        self._subscription.close()
-        self._thread.join(5.0)
-        self._client.close()
+    async def _receive(self) -> None:
+        async with AsyncClient(self._address) as client:
+            async for trajectory in client.subscribe(group=GROUP):
+                self.n_received += trajectory.n_steps
 
 
 class Watch:
@@ -130,14 +141,10 @@ class Watch:
 def main() -> int:
     """Run the test, or a search for the capacity."""
     options = parse()
-    with farm(options) as address:
-        trainer = Trainer(address)
-        try:
-            if options.capacity:
-                return find_capacity(address, trainer, options)
-            result = run(address, trainer, options, options.games)
-        finally:
-            trainer.close()
+    with farm(options) as address, Trainer(address) as trainer:
+        if options.capacity:
+            return find_capacity(address, trainer, options)
+        result = run(address, trainer, options, options.games)
     tell(result, options)
     return judge(result, options)
 

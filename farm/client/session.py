@@ -27,7 +27,9 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.http2.ping_timeout_ms", 10_000),
     # `Retry` decides when to try again; the channel must not sit out a longer wait of its own.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    # By its name a wait; in gRPC's core it is the time that one try has to get a connection, which
+    # on a busy machine takes longer than the waits around it.
+    ("grpc.min_reconnect_backoff_ms", 10_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # Two clients in a process are two connections, each with a flow-control window of its own.
     ("grpc.use_local_subchannel_pool", 1),

@@ -10,6 +10,10 @@ MAX_PAGE = 500
 PAGE = 100
 """Games in a page, if nobody says how many."""
 MAX_WAIT_MS = 30_000
+MOUNTAINS = 0.2
+CITIES = 10
+"""Of a uniform map, if nobody says how many."""
+_PHASES = frozenset(int(phase) for phase in Phase)
 _KIND_OF = {"uniform": "uniform", "official": "official", "toy": "toy", "board": "fixed"}
 
 
@@ -22,7 +26,14 @@ def spec_of(wanted: games_pb2.CreateGameRequest) -> GameSpec:
     kind = wanted.WhichOneof("map")
     if kind is None:
         raise GameError("BAD_REQUEST", f"map: one of {', '.join(_KIND_OF)} is needed")
+    height, width = _size_of(wanted)
+    drawn = wanted.uniform
     return GameSpec(
+        height=height,
+        width=width,
+        mountains=drawn.mountains if drawn.HasField("mountains") else MOUNTAINS,
+        cities=drawn.cities if drawn.HasField("cities") else CITIES,
+        board=wanted.board,
         name=wanted.name,
         n_seats=wanted.n_seats,
         kind=_KIND_OF[kind],
@@ -35,7 +46,6 @@ def spec_of(wanted: games_pb2.CreateGameRequest) -> GameSpec:
         bots=dict(wanted.bots),
         spectators=wanted.spectators,
         max_turns=wanted.max_turns,
-        **_map_of(wanted, kind),
     )
 
 
@@ -56,7 +66,7 @@ def phases_of(wanted: games_pb2.ListGamesRequest) -> frozenset[Phase]:
         GameError: BAD_REQUEST, one is none.
     """
     for number in wanted.phases:
-        if number not in Phase.__members__.values():
+        if number not in _PHASES:
             raise GameError("BAD_REQUEST", f"phases: {number} is no phase of a game")
     return frozenset(map(Phase, wanted.phases)) or frozenset(Phase)
 
@@ -83,15 +93,7 @@ def wait_ms_of(wanted: games_pb2.GetGameStateRequest) -> int:
     return wanted.wait_ms if wanted.HasField("after_tick") else 0
 
 
-def _map_of(wanted: games_pb2.CreateGameRequest, kind: str) -> dict[str, int | float | str]:
-    if kind == "uniform":
-        drawn = wanted.uniform
-        fields: dict[str, int | float | str] = {"height": drawn.height, "width": drawn.width}
-        if drawn.HasField("mountains"):
-            fields["mountains"] = drawn.mountains
-        if drawn.HasField("cities"):
-            fields["cities"] = drawn.cities
-        return fields
-    if kind == "toy":
-        return {"height": wanted.toy.height, "width": wanted.toy.width}
-    return {"board": wanted.board} if kind == "board" else {}
+def _size_of(wanted: games_pb2.CreateGameRequest) -> tuple[int, int]:
+    """Height and width that a map is asked to have; 0 where it has its own."""
+    sized = wanted.toy if wanted.WhichOneof("map") == "toy" else wanted.uniform
+    return sized.height, sized.width

@@ -1,4 +1,4 @@
-"""What handlers of the service share: the host, the clocks, who watches, and the way in and out.
+"""What the handlers of the service share: the host, who watches, and the way in and out.
 
 A handler changes the host and says so (`wake`): the duty loop then looks what became due. Errors
 leave with the number of the game that they are about.

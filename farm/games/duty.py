@@ -10,6 +10,7 @@ import time
 
 from farm.games.counting import Counting
 from farm.games.desk import Desk
+from farm.games.journal_files import JournalFiles
 from farm.games.recording import Recording
 from farm.supervisor.child import ChildContext
 
@@ -27,6 +28,7 @@ class Duty:
         ctx: of the child.
         desk: what the handlers share.
         wake: set by whoever has changed something.
+        files: the journals.
         recording: takes experiences down; None where nobody does.
         counting: the counters.
     """
@@ -36,12 +38,14 @@ class Duty:
         ctx: ChildContext,
         desk: Desk,
         wake: asyncio.Event,
+        files: JournalFiles,
         recording: Recording | None,
         counting: Counting,
     ) -> None:
         self._ctx = ctx
         self._desk = desk
         self._wake = wake
+        self._files = files
         self._recording = recording
         self._counting = counting
         self._next_count_ns = 0
@@ -72,7 +76,9 @@ class Duty:
         if not ctx.try_follow():
             return
         self._desk.config = ctx.config
-        self._desk.host.follow(ctx.config.games, ctx.config.reward)
+        games = ctx.config.games
+        self._desk.host.follow(games, ctx.config.reward)
+        self._files.limit(keep=games.journal_keep, max_bytes=games.journal_bytes)
         if self._recording is not None:
             self._recording.follow(ctx.config.worker.steps, ctx.epoch)
         ctx.acknowledge()

@@ -46,7 +46,16 @@ class Board(NamedTuple):
 
     def copy(self) -> "Board":
         """The same, apart from the slots."""
-        return Board(*(array.copy() for array in self))
+        return Board(
+            self.owner.copy(),
+            self.army.copy(),
+            self.terrain.copy(),
+            self.general.copy(),
+            self.total_army.copy(),
+            self.land.copy(),
+            self.alive.copy(),
+            self.frames.copy(),
+        )
 
     def cities_of(self, seat: int) -> int:
         """Cities of a seat."""
@@ -69,7 +78,9 @@ class HostedGame:
         caller: who created it.
         owner_digest, spectator_digest: SHA-256 of these tokens; empty without spectators.
         created_ns, started_ns, ended_ns: wall clock; 0 for not yet.
+        resumed_ns: wall clock of when it last began to run; of games taken up alone.
         since_ns: monotonic time of the last change of phase.
+        is_resuming: it was taken up from its journal, and its agents are not all back.
         n_allies: of each seat.
 
     Args:
@@ -91,8 +102,9 @@ class HostedGame:
         self.last_event = 0
         self.caller = ""
         self.owner_digest = self.spectator_digest = b""
-        self.created_ns = self.started_ns = self.ended_ns = 0
+        self.created_ns = self.started_ns = self.resumed_ns = self.ended_ns = 0
         self.since_ns = 0
+        self.is_resuming = False
         self.running_ns = 0
         """Monotonic, up to `since_ns`."""
         self.height, self.width = size_of(spec)
@@ -152,7 +164,8 @@ class HostedGame:
     def frame(self, seat: int) -> NDArray[np.uint8]:
         """uint8[frame_bytes]: what a seat sees, a copy."""
         if self._last is not None:
-            return self._last.frames[seat]
+            last: NDArray[np.uint8] = self._last.frames[seat]
+            return last
         frame: NDArray[np.uint8] = self._slots.frames(self.row)[seat, : self.frame_bytes].copy()
         return frame
 

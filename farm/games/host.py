@@ -64,6 +64,8 @@ class Host:
 
     Attributes:
         register: of the games.
+        turns: their ticks.
+        presence: who is there.
 
     Args:
         config: in force.
@@ -71,7 +73,7 @@ class Host:
         slots: where the boards are.
         bus: told of everything.
         sources: of numbers and secrets.
-        journal: None keeps none.
+        journal: None keeps none, until `register.journal` is set.
         on_fault: told of games that fail by a fault of the host's own.
     """
 
@@ -83,22 +85,22 @@ class Host:
         bus: EventBus,
         sources: Sources,
         *,
-        journal: Journal | None,
+        journal: Journal | None = None,
         on_fault: OnFault,
     ) -> None:
         self.register = Register(slots, bus, journal, on_fault)
         self._config = config
         self._slots = slots
         self._sources = sources
-        self._turns = Turns(self.register, reward)
-        self._presence = Presence(self.register, config)
+        self.turns = Turns(self.register, reward)
+        self.presence = Presence(self.register, config)
         self._created: dict[tuple[str, str], Created] = {}
         self._next_look_ns = 0
 
     def follow(self, config: GamesConfig, reward: RewardConfig) -> None:
         """Go on by a changed config; what needs a restart stays as it was."""
-        self._config = self._presence.config = config
-        self._turns.follow(reward)
+        self._config = self.presence.config = config
+        self.turns.follow(reward)
 
     def game(self, game_id: int) -> HostedGame:
         """A game; raises GameError UNKNOWN_GAME."""
@@ -158,7 +160,7 @@ class Host:
             raise GameError("BAD_REQUEST", f"name: at most {MAX_PLAYER_BYTES} bytes of UTF-8")
         for number, held in enumerate(game.seats):
             if key and held.join_key == key and held.token:
-                self._presence.touch(game, number, now_ns)
+                self.presence.touch(game, number, now_ns)
                 return Joined(number, held.token)
         taken = self._free_seat(game, seat)
         token = self._sources.new_token()
@@ -198,7 +200,7 @@ class Host:
         Raises:
             GameError: why it is refused; nothing has changed then.
         """
-        self._presence.touch(game, seat, now_ns)
+        self.presence.touch(game, seat, now_ns)
         held = game.seats[seat]
         try:
             _check_key(action.key)
@@ -225,10 +227,10 @@ class Host:
 
     def surrender(self, game: HostedGame, seat: int, now_ns: int, wall_ns: int) -> None:
         """Let a seat leave; raises GameError WRONG_PHASE, SEAT_DEAD."""
-        self._presence.touch(game, seat, now_ns)
+        self.presence.touch(game, seat, now_ns)
         _check_phase(game, PLAYED, "surrenders are taken")
         self._check_alive(game, seat)
-        self._presence.surrender(game, seat, now_ns, wall_ns)
+        self.presence.surrender(game, seat, now_ns, wall_ns)
 
     def pause(self, game: HostedGame, now_ns: int, wall_ns: int) -> None:
         """Stop the clock; raises GameError WRONG_PHASE."""
@@ -255,12 +257,12 @@ class Host:
 
     def touch(self, game: HostedGame, seat: int, now_ns: int) -> None:
         """The agent of a seat has called."""
-        self._presence.touch(game, seat, now_ns)
+        self.presence.touch(game, seat, now_ns)
 
     def attach(self, game: HostedGame, seat: int, now_ns: int) -> None:
         """The agent of a seat has opened a stream."""
         game.seats[seat].n_streams += 1
-        self._presence.touch(game, seat, now_ns)
+        self.presence.touch(game, seat, now_ns)
 
     def detach(self, game: HostedGame, seat: int, now_ns: int) -> None:
         """A stream of a seat has ended."""
@@ -270,7 +272,7 @@ class Host:
     def poll(self, now_ns: int, wall_ns: int) -> int:
         """Play what is due, and let time have its effects; how many ticks were played."""
         act_timeout_ns = int(self._config.act_timeout_s * NS_PER_S)
-        n_ticks = self._turns.play(now_ns, wall_ns, act_timeout_ns)
+        n_ticks = self.turns.play(now_ns, wall_ns, act_timeout_ns)
         if now_ns >= self._next_look_ns:
             self._next_look_ns = now_ns + LOOK_NS
             self._look(now_ns, wall_ns)
@@ -320,6 +322,15 @@ class Host:
         if any(seat.is_free for seat in game.seats):
             return
         self._write_move(game, Phase.RUNNING, wall_ns)
+        self.lay_out(game)
+        self.register.move(game, Phase.RUNNING, now_ns)
+        game.started_ns = wall_ns
+        self.register.n_started += 1
+        self._wind(game, now_ns)
+        self.register.tell(game, Kind.GAME_STARTED)
+
+    def lay_out(self, game: HostedGame) -> None:
+        """Set up the board of a game, and who plays."""
         slots, row = self._slots, game.row
         reset_game(
             slots.games, row, np.uint64(game.spec.seed or 0), np.uint64(0), settings_of(game.spec)
@@ -331,11 +342,6 @@ class Host:
             slots.clocks.shows_all[row] = 1
             kernels.show_all(slots.games, slots.clocks, row)
         slots.clocks.tick_ns[row] = game.spec.tick_ms * 1_000_000
-        self.register.move(game, Phase.RUNNING, now_ns)
-        game.started_ns = wall_ns
-        self.register.n_started += 1
-        self._wind(game, now_ns)
-        self.register.tell(game, Kind.GAME_STARTED)
 
     def _wind(self, game: HostedGame, now_ns: int) -> None:
         """Start the clock of a game."""
@@ -344,7 +350,7 @@ class Host:
         clocks.runs[row] = 1
         clocks.asked_ns[row] = now_ns
         clocks.due_ns[row] = now_ns + (int(clocks.tick_ns[row]) or patience_ns)
-        self._presence.hurry(game, now_ns)
+        self.presence.hurry(game, now_ns)
 
     def _check_alive(self, game: HostedGame, seat: int) -> None:
         if not game.is_alive(seat):
@@ -436,7 +442,7 @@ class Host:
                 if game.phase is not Phase.RUNNING and now_ns - game.since_ns > lobby_ns:
                     self.cancel(game, now_ns, wall_ns, "nobody came, or came back, in time")
                 else:
-                    self._presence.look(game, now_ns, wall_ns)
+                    self.presence.look(game, now_ns, wall_ns)
             except Exception as error:  # noqa: BLE001 - one game's fault is that game's end
                 self.register.fail(game, error, now_ns, wall_ns)
         self.register.forget(now_ns, int(self._config.keep_s * NS_PER_S))

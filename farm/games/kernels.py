@@ -191,16 +191,17 @@ def show_all(games: Games, clocks: Clocks, g: int) -> None:
 
 
 @kernel
-def take_number(control: NDArray[np.uint8]) -> int:
-    """The number of a new game, which nobody else of the farm gets.
+def take_numbers(control: NDArray[np.uint8], n_numbers: int) -> int:
+    """The first of some numbers for games, which nobody else of the farm gets.
 
     Args:
         control: uint8[n], the control block.
+        n_numbers: how many.
 
     Writes:
         control.
     """
-    return fetch_add(control, NEXT_GAME_OFFSET, 1)
+    return fetch_add(control, NEXT_GAME_OFFSET, n_numbers)
 
 
 @inline

@@ -19,12 +19,14 @@ from farm.games.events import EventBus
 from farm.games.game import HostedGame
 from farm.games.host import Host, Sources
 from farm.games.journal import Journal
-from farm.games.kernels import take_number
-from farm.games.journal_files import JournalFiles
+from farm.games.journal_files import SUFFIX, JournalFiles
+from farm.games.kernels import take_numbers
 from farm.games.recorder import Recorder
 from farm.games.recording import Recording
+from farm.games.recovery import Recovery
 from farm.games.service import GameService
 from farm.games.slots import Slots
+from farm.games.takeover import Takeover
 from farm.games.warm_up import compile_kernels
 from farm.replay.folders import state_folder
 from farm.rpc.names import GAME_SERVICE
@@ -57,29 +59,39 @@ def main(ctx: ChildContext) -> int:
     if ctx.stopping:
         return EXIT_OK
     with ExitStack() as stack:
+        files = _journal_files(ctx, stack)
         bus = EventBus()
-        host = _host(ctx, bus, stack)
+        host = _host(ctx, bus, files)
+        _recover(ctx, host, files)
         recording = _recording(ctx, bus, host, stack)
-        asyncio.run(_serve(ctx, bus, host, recording))
+        asyncio.run(_serve(ctx, bus, host, files, recording))
     return EXIT_OK
 
 
-def _host(ctx: ChildContext, bus: EventBus, stack: ExitStack) -> Host:
-    """The host with the games that the one before it left.
+def _journal_files(ctx: ChildContext, stack: ExitStack) -> JournalFiles:
+    """This host's journals.
 
     Raises:
-        FileAccessError: the folder of the journals cannot be used.
+        FileAccessError: their folder cannot be used.
     """
-    config, slots = ctx.config, Slots(ctx.config.games)
-    folder = state_folder(config.games.journal_dir, ctx.instance, os.environ)
-    games = config.games
-    files = JournalFiles(
-        folder / f"host-{ctx.index}", keep=games.journal_keep, max_bytes=games.journal_bytes
-    )
+    games = ctx.config.games
+    folder = state_folder(games.journal_dir, ctx.instance, os.environ) / f"host-{ctx.index}"
+    files = JournalFiles(folder, keep=games.journal_keep, max_bytes=games.journal_bytes)
     stack.callback(files.close)
+    return files
+
+
+def _host(ctx: ChildContext, bus: EventBus, files: JournalFiles) -> Host:
+    """A host without games, whose numbers begin behind those that the journals have."""
+    mem = ctx.control.mem
+    journals = (path.stem for path in files.folder.rglob(f"*{SUFFIX}"))
+    # 0 stands for no game in messages.
+    highest = max((int(stem) for stem in journals if stem.isdecimal()), default=0)
+    number = int(take_numbers(mem, 1))
+    if number < highest:
+        take_numbers(mem, highest - number)
     sources = Sources(
-        # 0 stands for no game in messages.
-        new_id=lambda: int(take_number(ctx.control.mem) or take_number(ctx.control.mem)),
+        new_id=lambda: int(take_numbers(mem, 1)),
         new_seed=lambda: secrets.randbits(SEED_BITS),
         new_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
     )
@@ -87,7 +99,24 @@ def _host(ctx: ChildContext, bus: EventBus, stack: ExitStack) -> Host:
     def report(game: HostedGame, error: BaseException) -> None:
         ctx.log.error("game_failed", game_id=game.game_id, exc_info=error)
 
-    return Host(games, config.reward, slots, bus, sources, journal=Journal(files), on_fault=report)
+    config = ctx.config
+    return Host(config.games, config.reward, Slots(config.games), bus, sources, on_fault=report)
+
+
+def _recover(ctx: ChildContext, host: Host, files: JournalFiles) -> None:
+    """Go on with the games that the host before left.
+
+    Raises:
+        FileAccessError: a journal can neither be read nor set aside.
+    """
+    journal = Journal(files)
+    takeover = Takeover(host, ctx.config.games)
+    recovery = Recovery(files, journal, takeover, ctx.log)
+    found = recovery.run(lambda _done, _all: ctx.slot.beat(time.monotonic_ns()))
+    host.register.journal = journal
+    takeover.settle(time.monotonic_ns(), time.time_ns())
+    if any(found):
+        ctx.log.info("games_taken_up", **found._asdict())
 
 
 def _recording(ctx: ChildContext, bus: EventBus, host: Host, stack: ExitStack) -> Recording | None:
@@ -107,10 +136,20 @@ def _recording(ctx: ChildContext, bus: EventBus, host: Host, stack: ExitStack) -
         published=ctx.data_bell.ring,
         wall_ns=time.time_ns,
     )
-    return Recording(recorder, host.register.slots, bus)
+    recording = Recording(recorder, host.register.slots, bus)
+    for game in host.register.open_games():
+        if game.has_board:
+            recording.begin(game)
+    return recording
 
 
-async def _serve(ctx: ChildContext, bus: EventBus, host: Host, recording: Recording | None) -> None:
+async def _serve(
+    ctx: ChildContext,
+    bus: EventBus,
+    host: Host,
+    files: JournalFiles,
+    recording: Recording | None,
+) -> None:
     config, wake = ctx.config, asyncio.Event()
     desk = Desk(
         host,
@@ -154,7 +193,7 @@ async def _serve(ctx: ChildContext, bus: EventBus, host: Host, recording: Record
             ctx.slot.state = ChildState.READY
         ctx.log.info("games_serving", address=address, games=host.register.n_open)
         counting = Counting(ctx.slot, host)
-        await Duty(ctx, desk, wake, recording, counting).run()
+        await Duty(ctx, desk, wake, files, recording, counting).run()
     finally:
         desk.close()
         await health.enter_graceful_shutdown()

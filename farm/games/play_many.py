@@ -24,7 +24,7 @@ from farm.games.events import ENDS, Event, EventBus, Kind, TicksPlayed
 from farm.games.game import HostedGame
 from farm.games.lifecycle import Phase
 from farm.games.rows import Packed, Rows, messages
-from farm.games.spec import MAX_SEED, GameSpec
+from farm.games.spec import MAX_SEED, GameSpec, check
 from farm.games.streams import let_go, read_opening, wait_for_news, write
 from farm.rpc.v1 import games_pb2
 from farm.serve.caller import caller
@@ -35,6 +35,8 @@ MAX_GAMES: Final = 4096
 """That one stream has made."""
 MAX_BYTES: Final = 1 << 29
 """Of what all PlayMany streams keep of their rows together: half a gigabyte."""
+AT_ONCE: Final = 16
+"""Games that are made without a pause: a few milliseconds."""
 PLAYER: Final = "learner"
 """Name of who plays the games that a stream has made, in experiences and statistics."""
 _INT32_BYTES: Final = 4
@@ -69,7 +71,7 @@ class PlayMany:
         desk.check_open()
         with desk.stream():
             opening = await self._read_opening(context)
-            opened = self._open(opening)
+            opened = await self._open(opening)
             trail().opened({"farm.rows": len(opened.seats), "farm.autoreset": opened.autoreset})
             learner = _Learner(desk, opened)
             try:
@@ -85,7 +87,7 @@ class PlayMany:
         reading = asyncio.ensure_future(self._take_actions(context, learner))
         try:
             while not reading.done():
-                parts = learner.take_news()
+                parts = await learner.take_news()
                 if parts:
                     for update in messages(parts, learner.frame_bytes):
                         response = games_pb2.PlayManyResponse(update=update)
@@ -120,7 +122,7 @@ class PlayMany:
             raise GameError("BAD_REQUEST", "open: the first message of PlayMany is `open`")
         return request.open
 
-    def _open(self, opening: games_pb2.PlayManyOpen) -> Opened:
+    async def _open(self, opening: games_pb2.PlayManyOpen) -> Opened:
         """The seats that a stream plays, made if need be.
 
         Raises:
@@ -128,7 +130,9 @@ class PlayMany:
         """
         if bool(opening.seats) == opening.HasField("create"):
             raise GameError("BAD_REQUEST", "seats, create: one of them opens a stream")
-        return self._make(opening.create) if opening.HasField("create") else self._find(opening)
+        if opening.HasField("create"):
+            return await self._make(opening.create)
+        return self._find(opening)
 
     def _find(self, opening: games_pb2.PlayManyOpen) -> Opened:
         host, now_ns = self._desk.host, time.monotonic_ns()
@@ -150,10 +154,10 @@ class PlayMany:
             )
         return Opened([(game, seat, "") for (_, seat), game in found.items()])
 
-    def _make(self, create: games_pb2.ManyGames) -> Opened:
+    async def _make(self, create: games_pb2.ManyGames) -> Opened:
         if not 1 <= create.n_games <= MAX_GAMES:
             raise GameError("BAD_REQUEST", f"n_games: {create.n_games}; 1 to {MAX_GAMES:,}")
-        spec = spec_of(create.game)
+        spec = check(spec_of(create.game), self._desk.config.games)
         wanted = tuple(create.seats)
         if sorted(wanted) != [seat for seat in range(spec.n_seats) if seat not in spec.bots]:
             raise GameError(
@@ -163,6 +167,7 @@ class PlayMany:
         try:
             for number in range(create.n_games):
                 opened.seats.extend(make_game(self._desk, opened, number))
+                await _let_others_in(number)
         except BaseException:
             call_off(self._desk, {game.game_id: game for game, _, _ in opened.seats}.values())
             raise
@@ -269,13 +274,14 @@ class _Learner:
         host, now_ns = self._desk.host, time.monotonic_ns()
         host.submit_many(*self.rows.act(rows, actions), now_ns)
 
-    def take_news(self) -> list[Packed]:
+    async def take_news(self) -> list[Packed]:
         """What is new: ends, then what begins in their place."""
         parts = [self.rows.take_news()]
         if self.opened.autoreset and self._ended:
             ended, self._ended = self._ended, []
-            for game in ended:
+            for number, game in enumerate(ended):
                 self._follow(game)
+                await _let_others_in(number)
             parts.append(self.rows.take_news())
         return [part for part in parts if part is not None]
 
@@ -346,6 +352,12 @@ def make_game(desk: Desk, opened: Opened, number: int) -> list[tuple[HostedGame,
     }
     game = host.game(created.game_id)
     return [(game, seat, tokens[seat]) for seat in opened.wanted]
+
+
+async def _let_others_in(number: int) -> None:
+    """Now and then, while many games are made."""
+    if number % AT_ONCE == AT_ONCE - 1:
+        await asyncio.sleep(0)
 
 
 def call_off(desk: Desk, games: Iterable[HostedGame]) -> None:

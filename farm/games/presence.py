@@ -45,25 +45,33 @@ class Presence:
             self._register.journal.connected(game.game_id, game.tick, seat, connected=True)
         held.connected = True
         if held.stand_in:
-            self._give_back(game, seat)
+            if self._register.journal is not None:
+                self._register.journal.replaced(game.game_id, game.tick, seat, "")
+            self.stand_in(game, seat, "")
         self._register.tell(game, Kind.PLAYER_RECONNECTED, seat=seat)
+        if game.is_resuming and all(one.connected for one in game.seats if one.digest):
+            self._go_on(game, now_ns)
 
     def leave(self, game: HostedGame, seat: int, cause: int, now_ns: int, wall_ns: int) -> None:
         """A seat leaves its game, which may be over with it."""
         register = self._register
         if register.journal is not None:
             register.journal.left(game.game_id, game.tick, seat, cause)
-        slots = register.slots
+        self.remove(game, seat)
+        if register.is_decided(game):
+            register.end(game, Phase.ENDED, now_ns, wall_ns, "")
+        else:
+            self.hurry(game, now_ns)
+
+    def remove(self, game: HostedGame, seat: int) -> None:
+        """Take a seat off the board."""
+        slots = self._register.slots
         forget_orders(slots.queues, game.row, seat)
         slots.clocks.written[game.row, seat] = 0
         kernels.leave(slots.games, game.row, seat)
         if slots.clocks.shows_all[game.row]:
             kernels.show_all(slots.games, slots.clocks, game.row)
-        register.tell(game, Kind.PLAYER_ELIMINATED, seat=seat)
-        if register.is_decided(game):
-            register.end(game, Phase.ENDED, now_ns, wall_ns, "")
-        else:
-            self.hurry(game, now_ns)
+        self._register.tell(game, Kind.PLAYER_ELIMINATED, seat=seat)
 
     def surrender(self, game: HostedGame, seat: int, now_ns: int, wall_ns: int) -> None:
         """A seat leaves of its own accord."""
@@ -87,7 +95,7 @@ class Presence:
                 continue
             if seat.connected:
                 if not seat.n_streams and now_ns - seat.seen_ns > quiet_ns:
-                    self._lose(game, number, now_ns)
+                    self.lose(game, number, now_ns)
             elif (
                 game.phase is Phase.RUNNING
                 and not seat.stand_in
@@ -98,7 +106,16 @@ class Presence:
                 if game.is_over:
                     return
 
-    def _lose(self, game: HostedGame, seat: int, now_ns: int) -> None:
+    def _go_on(self, game: HostedGame, now_ns: int) -> None:
+        """Everybody is back in a game that its host before left: its clock need not wait longer."""
+        game.is_resuming = False
+        clocks, row = self._register.slots.clocks, game.row
+        if clocks.runs[row]:
+            patience_ns = int(self.config.act_timeout_s * NS_PER_S)
+            clocks.due_ns[row] = now_ns + (int(clocks.tick_ns[row]) or patience_ns)
+
+    def lose(self, game: HostedGame, seat: int, now_ns: int) -> None:
+        """An agent counts as gone."""
         if self._register.journal is not None:
             self._register.journal.connected(game.game_id, game.tick, seat, connected=False)
         game.seats[seat].connected = False
@@ -119,13 +136,12 @@ class Presence:
             register.journal.replaced(game.game_id, game.tick, seat, policy)
         forget_orders(register.slots.queues, game.row, seat)
         clocks.written[game.row, seat] = 0
-        clocks.bot[game.row, seat] = policy_info(policy).code
-        game.seats[seat].stand_in = policy
+        self.stand_in(game, seat, policy)
         register.tell(game, Kind.PLAYER_REPLACED, seat=seat, text=policy)
         self.hurry(game, now_ns)
 
-    def _give_back(self, game: HostedGame, seat: int) -> None:
-        if self._register.journal is not None:
-            self._register.journal.replaced(game.game_id, game.tick, seat, "")
-        self._register.slots.clocks.bot[game.row, seat] = NO_BOT
-        game.seats[seat].stand_in = ""
+    def stand_in(self, game: HostedGame, seat: int, policy: str) -> None:
+        """Have a policy play for an agent, or, if it is empty, the agent itself again."""
+        code = policy_info(policy).code if policy else NO_BOT
+        self._register.slots.clocks.bot[game.row, seat] = code
+        game.seats[seat].stand_in = policy

@@ -87,9 +87,20 @@ class Register:
         """
         if self.journal is not None:
             self.journal.create(header_of(game))
+        self.place(game)
+
+    def place(self, game: HostedGame) -> None:
+        """Know a game by its id and its row."""
         self.by_id[game.game_id] = game
         self.by_row[game.row] = game
         self.n_open += 1
+
+    def remove(self, game: HostedGame) -> None:
+        """Know a game no more, as if it had never been there."""
+        del self.by_id[game.game_id]
+        self.by_row[game.row] = None
+        self.slots.give_back(game.row)
+        self.n_open -= 1
 
     def tell(
         self,

@@ -85,12 +85,13 @@ class Rows:
         self._row_of[game.row, seat] = row
         self._is_over[row] = False
 
-    def rows_of(self, game: HostedGame) -> NDArray[np.int64]:
+    def rows_of(self, game: HostedGame) -> NDArray[np.int32]:
         """The rows of an open game."""
-        rows = self._row_of[game.row]
-        return rows[rows != _NO_ROW]
+        row_of = self._row_of[game.row]
+        rows: NDArray[np.int32] = row_of[row_of != _NO_ROW]
+        return rows
 
-    def begin(self, rows: NDArray[np.int64]) -> None:
+    def begin(self, rows: NDArray[np.integer]) -> None:
         """The games of these rows run: their first frames are news."""
         self._reward[rows] = 0
         self._take(rows, IS_FIRST)
@@ -116,7 +117,7 @@ class Rows:
         self._is_over[rows] = True
 
     def act(
-        self, rows: NDArray[np.int64], actions: NDArray[np.int32]
+        self, rows: NDArray[np.int32], actions: NDArray[np.int32]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
         """Slots, seats and actions of those of these rows that are played."""
         playing = rows[~self._is_over[rows]]
@@ -142,7 +143,7 @@ class Rows:
         self._reward[rows] = 0
         return packed
 
-    def _take(self, rows: NDArray[np.int64], flags: int) -> None:
+    def _take(self, rows: NDArray[np.integer], flags: int) -> None:
         """Look at rows as they are now."""
         slots, seats = self._slot[rows], self._seat[rows]
         games, clocks = self._slots.games, self._slots.clocks

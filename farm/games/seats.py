@@ -76,9 +76,13 @@ class Seat:
 
     def take(self, name: str, token: str, key: str, now_ns: int) -> None:
         """An agent takes the seat."""
-        self.name, self.token, self.join_key = name, token, key
-        self.digest = digest_of(token)
-        self.connected, self.seen_ns = True, now_ns
+        self.hold(name, digest_of(token), key)
+        self.token, self.seen_ns = token, now_ns
+
+    def hold(self, name: str, digest: bytes, key: str) -> None:
+        """An agent has the seat, by the digest of its token."""
+        self.name, self.digest, self.join_key = name, digest, key
+        self.connected = True
 
     def has_token(self, digest: bytes) -> bool:
         """Whether a token of this digest is the seat's."""

@@ -189,7 +189,7 @@ class GameService:
             self._desk.host.check_owner(game, wanted.owner_token)
             act(game, time.monotonic_ns(), time.time_ns())
         self._desk.wake()
-        return games_pb2.OwnerResponse(phase=int(game.phase))
+        return games_pb2.OwnerResponse(phase=views.phase_name(game))
 
     def _stats(self, request: bytes) -> Message:
         self._desk.check_open()

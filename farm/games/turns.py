@@ -16,6 +16,7 @@ from farm.games.journal import Played
 from farm.games.lifecycle import Phase
 from farm.games.register import Register
 from farm.replay.journal import SeatMove
+from farm.spec.actions import DOWN, LEFT, N_DIRECTIONS, UP
 
 _KINDS: Mapping[int, Kind] = {
     kernels.ELIMINATED: Kind.PLAYER_ELIMINATED,
@@ -23,7 +24,6 @@ _KINDS: Mapping[int, Kind] = {
     kernels.CITY_TAKEN: Kind.CITY_CAPTURED,
 }
 _NO_MOVES: tuple[SeatMove, ...] = ()
-_N_DIRECTIONS = 4
 
 
 class Turns:
@@ -49,6 +49,32 @@ class Turns:
 
     def play(self, now_ns: int, wall_ns: int, act_timeout_ns: int) -> int:
         """Play a tick of every game that is due; how many did."""
+        self._advance(now_ns, act_timeout_ns)
+        n_rows, n_happened = self._counts.tolist()
+        if n_rows:
+            rows = self._rows[:n_rows].copy()
+            self._follow_up(rows, n_happened, now_ns, wall_ns)
+        return int(n_rows)
+
+    def replay(self, game: HostedGame) -> list[SeatMove]:
+        """Play a tick of one game that was played before, while no clock runs.
+
+        Returns:
+            The orders of it that the journal has with the tick alone.
+        """
+        slots, register = self._register.slots, self._register
+        slots.clocks.runs[game.row], slots.clocks.due_ns[game.row] = 1, 0
+        self._advance(0, 0)
+        slots.clocks.runs[game.row] = 0
+        moves = self._unwritten(self._rows[:1])
+        game.tick += 1
+        for row, what, who, by, cell, viewers in self._happened[: self._counts[1]].tolist():
+            self._tell(row, what, who, by, cell, viewers)
+        if register.by_row[game.row] is not game or self._counts[0] != 1:
+            raise AssertionError("another game was played")
+        return moves.get(0, [])
+
+    def _advance(self, now_ns: int, act_timeout_ns: int) -> None:
         slots = self._register.slots
         kernels.advance(
             slots.games,
@@ -62,11 +88,6 @@ class Turns:
             self._happened,
             self._counts,
         )
-        n_rows, n_happened = self._counts.tolist()
-        if n_rows:
-            rows = self._rows[:n_rows].copy()
-            self._follow_up(rows, n_happened, now_ns, wall_ns)
-        return int(n_rows)
 
     def _follow_up(
         self, rows: NDArray[np.int64], n_happened: int, now_ns: int, wall_ns: int
@@ -110,9 +131,10 @@ class Turns:
             return {}
         taken = rows[places]
         actions = slots.clocks.chosen[taken, seats]
-        starts, directions, halves = actions >> 3, (actions >> 1) & (_N_DIRECTIONS - 1), actions & 1
+        starts, directions, halves = actions >> 3, (actions >> 1) & (N_DIRECTIONS - 1), actions & 1
         widths = slots.games.width[taken]
-        steps = np.choose(directions, (-widths, widths, -1, 1))
+        sideways = np.where(directions == LEFT, -1, 1)
+        steps = np.where(directions == UP, -widths, np.where(directions == DOWN, widths, sideways))
         moves: dict[int, list[SeatMove]] = {}
         for place, *move in zip(
             places.tolist(),

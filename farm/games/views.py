@@ -17,7 +17,7 @@ def info(game: HostedGame) -> games_pb2.GameInfo:
     return games_pb2.GameInfo(
         game_id=game.game_id,
         name=spec.name,
-        phase=int(game.phase),
+        phase=phase_name(game),
         tick=game.tick,
         height=game.height,
         width=game.width,
@@ -32,10 +32,15 @@ def info(game: HostedGame) -> games_pb2.GameInfo:
     )
 
 
+def phase_name(game: HostedGame) -> str:
+    """The phase of a game by its name in games.proto."""
+    return f"PHASE_{game.phase.name}"
+
+
 def header(game: HostedGame, viewer: int | None) -> games_pb2.GameUpdate:
     """An update without view and events."""
     update = games_pb2.GameUpdate(
-        game_id=game.game_id, tick=game.tick, phase=int(game.phase), winners=game.winners
+        game_id=game.game_id, tick=game.tick, phase=phase_name(game), winners=game.winners
     )
     if viewer is not None:
         update.queued = game.queued(viewer)
@@ -161,7 +166,7 @@ def _seat(game: HostedGame, seat: int) -> games_pb2.SeatInfo:
 def _event(event: Event) -> games_pb2.Event:
     return games_pb2.Event(
         sequence=event.sequence,
-        kind=int(event.kind),
+        kind=event.kind.name,
         tick=event.tick,
         seat=event.seat,
         by=event.by,

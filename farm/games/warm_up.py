@@ -14,6 +14,7 @@ from farm.engine.reset import reset_game
 from farm.engine.settings import toy_settings
 from farm.games import kernels
 from farm.games.slots import Slots
+from farm.shm.control import NEXT_GAME_OFFSET
 from farm.shm.ring import (
     CURSOR_WORDS,
     RING_FULL,
@@ -24,7 +25,6 @@ from farm.shm.ring import (
     unpark,
 )
 from farm.shm.ring_layout import MIN_CAPACITY, ring_segment_bytes
-from farm.shm.control import NEXT_GAME_OFFSET
 from farm.spec.limits import MIN_SEATS, MIN_SIDE
 from farm.supervisor.child import ChildContext
 
@@ -66,8 +66,10 @@ def _compile_games() -> None:
     rows, counts = np.zeros(1, np.int64), np.zeros(2, np.int64)
     happened = np.zeros((kernels.MAX_HAPPENINGS, kernels.N_COLUMNS), np.int32)
     weights = rewards.of_names({})
-    kernels.advance(games, queues, clocks, weights, False, 0, 0, rows, happened, counts)
+    kernels.advance(
+        games, queues, clocks, weights, rewards.is_shaped(weights), 0, 0, rows, happened, counts
+    )
     if counts[0] != 1:
         raise AssertionError("the warm-up played nothing")
     kernels.leave(games, 0, 0)
-    kernels.take_number(np.zeros(NEXT_GAME_OFFSET + 8, np.uint8))
+    kernels.take_numbers(np.zeros(NEXT_GAME_OFFSET + 8, np.uint8), 1)

@@ -139,7 +139,7 @@ def error_detail(error: Exception) -> games_pb2.ErrorDetail | None:
     if not isinstance(error, GameError):
         return None
     return games_pb2.ErrorDetail(
-        reason=games_pb2.Reason.Value(error.reason),
+        reason=error.reason,
         game_id=error.game_id,
         move=error.move,
         retry_after_ms=_whole_ms(error.retry_after_s),

@@ -141,7 +141,8 @@ def check_stats(stats, seat, n_seats, teams):
         is_enemy = teams[player.seat] != teams[seat]
         assert player.HasField("cities") is not is_enemy
         if is_enemy:
-            assert not (player.actions_accepted or player.act_max_ms or player.actions_rejected)
+            counted = (player.actions_accepted, player.act_max_ms, dict(player.actions_rejected))
+            assert counted == (0, 0, {})
     assert not stats.HasField("seed")
 
 

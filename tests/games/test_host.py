@@ -6,7 +6,7 @@ import time
 import grpc
 import msgspec
 import pytest
-from hosting import Calls, Refused
+from hosting import Calls, RefusedError
 
 from farm.errors import EXIT_OK
 from farm.rpc import names
@@ -45,7 +45,7 @@ def test_a_changed_config_counts_for_what_comes_after(host, connect):
     hosting = host(games={"max_games_per_client": 1})
     calls = connect(hosting)
     calls.create()
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         calls.create()
     games = msgspec.structs.replace(hosting.config.games, max_games_per_client=2)
     hosting.store_config(msgspec.structs.replace(hosting.config, games=games), 2)
@@ -76,7 +76,7 @@ def test_streams_are_told_when_the_host_stops(host, connect):
     assert hosting.stop_host() == EXIT_OK
     assert time.monotonic() - began_s < 5
     for stream in streams:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             list(stream)
         assert refused.value.code is grpc.StatusCode.UNAVAILABLE
     assert polling.code() is grpc.StatusCode.UNAVAILABLE
@@ -185,7 +185,7 @@ def test_counters_say_what_goes_on(host, connect):
     anna, bob = (calls.join(created.game_id, name).token for name in ("anna", "bob"))
     for token in (anna, bob):
         calls.submit(created.game_id, token)
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         calls.submit(created.game_id, anna, (0, 24))
     slot = hosting.slot
     hosting.wait(lambda: slot.counter("env_steps") == 1, "the tick in the counters")

@@ -3,7 +3,7 @@
 import grpc
 import numpy as np
 import pytest
-from hosting import Refused, pass_rows
+from hosting import RefusedError, pass_rows
 
 from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
@@ -297,7 +297,7 @@ def test_a_game_called_off_ends_its_rows(shared):
 
 def refusal(calls, opening):
     stream = calls.talk(names.PLAY_MANY, pb.PlayManyRequest(open=opening))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         list(stream)
     return refused.value
 
@@ -354,7 +354,7 @@ def test_actions_that_do_not_fit_the_rows_end_the_stream(shared, rows, actions):
     stream, _ = many(shared)
     next(stream)
     send(stream, rows, actions)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         list(stream)
     assert refused.value.reason == "BAD_REQUEST"
 
@@ -364,7 +364,7 @@ def test_numbers_that_are_cut_off_end_the_stream(shared):
     next(stream)
     packed = pb.PlayManyActions(rows=b"\0\0\0", actions=b"\0\0\0\0")
     stream.send(pb.PlayManyRequest(actions=packed))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         list(stream)
     assert refused.value.reason == "BAD_REQUEST"
 

@@ -1,8 +1,8 @@
-"""Every refusal is a status and an ErrorDetail, and the game goes on as if nothing had been asked."""
+"""Every refusal is a status and an ErrorDetail, and the game goes on as if nothing was asked."""
 
 import grpc
 import pytest
-from hosting import Refused
+from hosting import RefusedError
 
 from farm.rpc import names
 from farm.rpc.status import GAME_STATUS
@@ -22,7 +22,7 @@ Code = grpc.StatusCode
 
 def refusal(act, *args, **fields):
     """How a call is refused."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         act(*args, **fields)
     error = refused.value
     if error.detail is not None:

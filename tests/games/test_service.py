@@ -4,7 +4,7 @@ import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
-from hosting import Refused
+from hosting import RefusedError
 
 from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
@@ -157,7 +157,7 @@ def test_games_are_listed_by_id_in_pages_and_by_phase(shared):
 
 @pytest.mark.parametrize("token", ["x", "AAAA", "é" * 30, "0" * 4000])
 def test_a_page_token_that_was_not_given_out_is_refused(shared, token):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         shared.unary(names.LIST_GAMES, page_token=token)
     assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
     assert "page_token" in refused.value.message
@@ -190,7 +190,7 @@ def test_statistics_say_who_has_what_and_how_they_act(shared):
     created, (anna, bob) = duel(shared, spectators=True)
     shared.pass_ticks(created, (anna, bob), 2)
     shared.submit(created.game_id, anna, (CORNER, BELOW_IT), clear=True)
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         shared.submit(created.game_id, bob, (CORNER, BELOW_IT))
     stats = shared.stats(created.game_id, created.spectator_token)
     assert stats.game.game_id == created.game_id
@@ -204,7 +204,7 @@ def test_statistics_say_who_has_what_and_how_they_act(shared):
 def test_a_player_learns_of_enemies_the_scoreboard_only_and_no_seed(shared):
     created, (anna, bob) = duel(shared, seed=99, spectators=True)
     shared.submit(created.game_id, bob)
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         shared.submit(created.game_id, bob, (CORNER, BELOW_IT))
     stats = shared.stats(created.game_id, anna)
     mine, enemy = stats.players
