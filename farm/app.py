@@ -24,7 +24,7 @@ from msgspec import structs
 
 from farm.config.board import largest_board
 from farm.config.check import check
-from farm.config.load import COMMAND_LINE, compose, conf_dir
+from farm.config.load import COMMAND_LINE, compose, compose_config, conf_dir
 from farm.config.memory import shared_memory_bytes
 from farm.config.reload import ReloadPlan
 from farm.config.schema import FarmConfig, SupervisorConfig
@@ -50,10 +50,13 @@ from farm.supervisor.segments import Segments, take_leftovers, take_segments
 from farm.supervisor.signals import SignalQueue
 from farm.supervisor.spawn import ChildProcess, Spawner
 from farm.supervisor.specs import (
+    GAMES_ROLE,
     MAX_ROLLOUTS,
+    PRODUCER_ROLES,
     ROLLOUT_ROLE,
     ChildSpec,
     children_of,
+    games_warm_up,
     metrics,
     warm_up,
 )
@@ -71,7 +74,7 @@ ANSWER_S = 0.25
 QUIET = "warning"
 """Level of a farm that shares its terminal with a tail."""
 SEED_BITS = 63
-_ROLE_OF = {"worker": ROLLOUT_ROLE, "serve": "experiences"}
+_ROLE_OF = {"worker": ROLLOUT_ROLE, "serve": "experiences", "games": GAMES_ROLE}
 """Whose children a change of class `restart` in a section replaces."""
 
 Ready = Callable[[str], subprocess.Popen[bytes] | None]
@@ -116,17 +119,21 @@ def run(
         config = composed.config
         check(config, policies=POLICY_NAMES)
         _log_as_supervisor(config)
+        stack.callback(log.finish)
         quiet = quiet and composed.origins["telemetry.level"] != COMMAND_LINE
         seed = secrets.randbits(SEED_BITS) if config.seed is None else config.seed
         segments = take_segments(config, seed=seed, discard=discard)
         stack.callback(segments.end)
         stack.callback(_remove_sockets, config)
         _publish(config, segments.control, quiet=quiet)
-        farm = _Farm(config, segments, cold=not warm_stamp.is_warm(), quiet=quiet)
+        farm = _Farm(config, segments, warm_ups=_warm_ups(config), quiet=quiet)
         read = partial(_composed, folders)
-        farm.reloader = Reloader(segments.control, farm, read, config, overrides, watch.poll)
+        notifier = _notifier(farm, stack)
+        farm.reloader = Reloader(
+            segments.control, farm, read, config, overrides, watch.poll, notifier
+        )
         arbiter = _arbiter(farm, stack, signals, lambda: farm.serve(ready, seconds))
-        arbiter.report_to(_notifier(farm.control, stack))
+        arbiter.report_to(notifier)
         arbiter.want(farm.children())
         exit_code = arbiter.run()
         segments.end()
@@ -154,15 +161,18 @@ def drain(instance: str, deadline_s: float, *, signals: SignalQueue) -> Balance 
         FarmError: the service could not run.
     """
     config = _last_config(instance)
+    # Nobody plays any more, and nobody's port has to be free for it.
+    config = structs.replace(config, games=structs.replace(config.games, hosts=0))
     with ExitStack() as stack:
         _log_as_supervisor(config)
+        stack.callback(log.finish)
         segments = take_leftovers(config)
         stack.callback(segments.end)
         stack.callback(_remove_sockets, config)
         _publish(config, segments.control, quiet=False)
-        farm = _Farm(config, segments, cold=False)
+        farm = _Farm(config, segments)
         arbiter = _arbiter(farm, stack, signals, lambda: farm.drain(deadline_s))
-        arbiter.want(_services(config, 0))
+        arbiter.want(_services(config, producing=False))
         exit_code = arbiter.run()
     if exit_code != EXIT_OK:
         raise FarmError(f"the service of {instance!r} ended with exit code {exit_code}; see above")
@@ -179,12 +189,17 @@ class _Farm:
     Args:
         config: checked.
         segments: taken.
-        cold: the kernels are to be compiled first.
+        warm_ups: tasks that compile kernels first.
         quiet: log warnings only, once the farm serves.
     """
 
     def __init__(
-        self, config: FarmConfig, segments: Segments, *, cold: bool, quiet: bool = False
+        self,
+        config: FarmConfig,
+        segments: Segments,
+        *,
+        warm_ups: tuple[ChildSpec, ...] = (),
+        quiet: bool = False,
     ) -> None:
         self.config = config
         self.reloader: Reloader | None = None
@@ -192,23 +207,22 @@ class _Farm:
         self._settings: dict[str, int] = {}
         self.segments = segments
         self.control = segments.control
-        self.cold = cold
+        self._warm_ups = warm_ups
         self.arbiter: Arbiter | None = None
+        self.bells: list[Doorbell] = []
 
     def children(self) -> tuple[ChildSpec, ...]:
         """Who shall run."""
-        services = self._services(self.config.worker.count)
-        if not self.cold:
-            return services
-        log.get_logger().info(
-            "kernels_compiling", hint="a first start takes a minute or so, later ones seconds"
-        )
-        return (warm_up(), *services)
+        if self._warm_ups:
+            log.get_logger().info(
+                "kernels_compiling", hint="a first start takes a minute or so, later ones seconds"
+            )
+        return (*self._warm_ups, *self._services(producing=True))
 
     def is_open(self) -> bool:
-        """Whether the experiences service has told its address and accepts a connection there."""
-        address = self.control.address
-        return bool(address) and ports.answers(address, ANSWER_S)
+        """Whether every service has told its address and accepts a connection there."""
+        addresses = [self.control.address, *self._game_addresses()]
+        return all(address and ports.answers(address, ANSWER_S) for address in addresses)
 
     def serve(self, ready: Ready | None, seconds: float | None) -> None:
         """Say that the farm is ready, once it is."""
@@ -218,14 +232,15 @@ class _Farm:
             "farm_ready",
             address=address,
             metrics_address=self.control.metrics_address or None,
+            game_addresses=self._game_addresses(),
             instance=self.config.instance,
             startup_s=_process_age_s(),
             workers=self.config.worker.count,
         )
         if self._quiet:
             log.set_level(QUIET)
-        if self.cold:
-            _remember_that_it_is_warm()
+        if self._warm_ups:
+            _remember_that_it_is_warm(self.config)
         if seconds is not None:
             self.arbiter.stop_at(time.monotonic_ns() + int(seconds * NS_PER_S))
         process = ready(address) if ready else None
@@ -245,25 +260,43 @@ class _Farm:
                 self._settings[role] = epoch
         self.control.store_config(epoch, _blob(config, self.control, quiet=self._quiet))
         log.set_level(QUIET if self._quiet else config.telemetry.level)
+        log.set_burst(config.telemetry.burst, config.telemetry.burst_s)
         log.set_fields(config_epoch=epoch)
         self.arbiter.follow(_rules(config.supervisor))
-        self.arbiter.want(self._services(config.worker.count))
+        self.arbiter.want(self._services(producing=True))
+        for bell in self.bells:  # who rests looks at the config when woken
+            bell.ring()
 
-    def poll(self, now_ns: int) -> None:
-        """A turn of the arbiter's loop."""
-        if self.reloader is not None:
-            self.reloader.poll(now_ns)
+    def poll(self, now_ns: int) -> bool:
+        """A turn of the arbiter's loop; True while children have yet to take a config."""
+        log.poll()
+        return self.reloader is not None and self.reloader.poll(now_ns)
 
     def reload(self) -> None:
         """Somebody asks for the config to be read again."""
         if self.reloader is not None:
             self.reloader.ask()
+            return
+        log.get_logger().warning(
+            "reload_ignored",
+            reason="what a farm left is delivered by the settings it had",
+            hint="`farm up` reads the config again, once this drain is over",
+        )
 
-    def _services(self, n_workers: int) -> tuple[ChildSpec, ...]:
+    def refusal(self) -> str:
+        """Why the last reload was refused; empty if it was not."""
+        return self.reloader.refusal if self.reloader is not None else ""
+
+    def _game_addresses(self) -> tuple[str, ...]:
+        """Where the games hosts listen that shall run, "" before one is bound."""
+        n_hosts = 0 if self.control.draining else self.config.games.hosts
+        return self.control.game_addresses[:n_hosts]
+
+    def _services(self, *, producing: bool) -> tuple[ChildSpec, ...]:
         """What runs for as long as the farm does, replaced since for what its children need."""
         return tuple(
             structs.replace(spec, settings=self._settings.get(spec.role, 0))
-            for spec in _services(self.config, n_workers)
+            for spec in _services(self.config, producing=producing)
         )
 
     def drain(self, deadline_s: float) -> None:
@@ -277,12 +310,12 @@ class _Farm:
             deadline_s=deadline_s,
             owed_bytes=self.segments.lags(),
         )
-        self.arbiter.want(self._services(0))
+        self.arbiter.want(self._services(producing=False))
         self.arbiter.stop_when(lambda: self._is_drained(until_ns))
 
     def _is_drained(self, until_ns: int) -> str:
         """Why the drain is over; empty while it is not."""
-        if any(slot.pid for slot in self.control.children if slot.role == ROLLOUT_ROLE):
+        if any(slot.pid for slot in self.control.children if slot.role in PRODUCER_ROLES):
             return ""  # what is in its hand will be published
         lags = self.segments.lags()
         if not lags:
@@ -292,21 +325,31 @@ class _Farm:
         return f"the time to drain is over; bytes left: {lags}"
 
 
-def _services(config: FarmConfig, n_workers: int) -> tuple[ChildSpec, ...]:
-    """What runs for as long as the farm does, with so many workers."""
-    services = children_of(n_workers)
+def _services(config: FarmConfig, *, producing: bool) -> tuple[ChildSpec, ...]:
+    """What runs for as long as the farm does, with who produces experiences or without."""
+    services = children_of(*((config.worker.count, config.games.hosts) if producing else (0, 0)))
     return services if config.telemetry.metrics_address is None else (metrics(), *services)
 
 
-def _remember_that_it_is_warm() -> None:
+def _warm_ups(config: FarmConfig) -> tuple[ChildSpec, ...]:
+    """The tasks that compile what the config needs and is not compiled yet."""
+    return tuple(spec for spec in _all_warm_ups(config) if not warm_stamp.is_warm(spec.name))
+
+
+def _all_warm_ups(config: FarmConfig) -> tuple[ChildSpec, ...]:
+    return (warm_up(), games_warm_up()) if config.games.hosts else (warm_up(),)
+
+
+def _remember_that_it_is_warm(config: FarmConfig) -> None:
     try:
-        warm_stamp.store()
+        warm_stamp.store(spec.name for spec in _all_warm_ups(config))
     except OSError as error:
         log.get_logger().warning("warm_stamp_not_kept", error=str(error))
 
 
 def _log_as_supervisor(config: FarmConfig) -> None:
     log.configure(role="supervisor", level=config.telemetry.level, fmt=config.telemetry.format)
+    log.set_burst(config.telemetry.burst, config.telemetry.burst_s)
     log.set_fields(config_epoch=FIRST_EPOCH)
 
 
@@ -341,7 +384,7 @@ def _composed(folders: Sequence[Path], overrides: Sequence[str]) -> FarmConfig:
     Raises:
         ConfigError: they cannot work.
     """
-    config = compose(overrides, folders=folders).config
+    config = compose_config(overrides, folders=folders)
     check(config, policies=POLICY_NAMES)
     return config
 
@@ -373,9 +416,10 @@ def _last_config(instance: str) -> FarmConfig:
 def _arbiter(
     farm: _Farm, stack: ExitStack, signals: SignalQueue, on_ready: Callable[[], None]
 ) -> Arbiter:
+    farm.bells = _bells(stack)
     farm.arbiter = Arbiter(
         farm.control,
-        Spawner(farm.config.instance, _bell_fds(stack)),
+        Spawner(farm.config.instance, [bell.fileno() for bell in farm.bells]),
         signals,
         _rules(farm.config.supervisor),
         log.get_logger(),
@@ -388,16 +432,17 @@ def _arbiter(
     return farm.arbiter
 
 
-def _bell_fds(stack: ExitStack) -> list[int]:
+def _bells(stack: ExitStack) -> list[Doorbell]:
     """The doorbells for as many workers as there can be, so that a running farm can grow."""
     bells = [Doorbell.create() for _ in range(1 + MAX_ROLLOUTS)]
     for bell in bells:
         stack.callback(bell.close)
-    return [bell.fileno() for bell in bells]
+    return bells
 
 
-def _notifier(control: ControlBlock, stack: ExitStack) -> Notifier | None:
-    notifier = Notifier.take(os.environ, os.getpid(), StatusLine(control))
+def _notifier(farm: _Farm, stack: ExitStack) -> Notifier | None:
+    describe = StatusLine(farm.control, farm.refusal)
+    notifier = Notifier.take(os.environ, os.getpid(), describe)
     if notifier is not None:
         stack.callback(notifier.close)
     return notifier

@@ -19,13 +19,13 @@ DEADLINE_S = 30.0
 RUN_ID = 4711
 
 
-def farm_config(n_rings=1, *, start_s=5.0, security=None, limits=None, **serve):
+def farm_config(n_rings=1, *, start_s=5.0, takes_in=False, security=None, limits=None, **serve):
     """A config whose service takes a free port and does not wait long."""
     serve = {"address": "127.0.0.1:0", "max_batch_wait_ms": 5.0, "drain_s": 0.2, **serve}
     tree = {
         "match": {"seats": ["expander", "random"]},
         "worker": {"count": n_rings},
-        "ring": {},
+        "ring": {} if takes_in else {"submitted_bytes": 0},
         "serve": serve,
         "supervisor": {"start_s": start_s},
         "telemetry": {},
@@ -51,7 +51,7 @@ class Serving:
 
     def __init__(self, instance, *, n_rings=1, capacity_bytes=1 << 20, takes_in=False, **serve):
         self.instance = instance
-        self.config = farm_config(n_rings, **serve)
+        self.config = farm_config(n_rings, takes_in=takes_in, **serve)
         self.control = ControlBlock.create(instance, 1 + n_rings, seed=7)
         self.slot = self.control.children[0]
         self.slot.assign("experiences", "experiences", 0)

@@ -25,7 +25,7 @@ from farm.metrics.server import Server, listen
 from farm.shm import groups as group_places
 from farm.shm import ring_layout as ring_places
 from farm.shm.control import COUNTERS, ChildState, ControlBlock, FarmState
-from farm.shm.groups import Amount, GroupKind, Released, Settled
+from farm.shm.groups import FIRST_HOST_RING, Amount, GroupKind, Released, Settled
 from farm.supervisor.specs import MAX_ROLLOUTS, ChildSpec, children_of, metrics
 
 N_GROUPS = 4
@@ -53,13 +53,13 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
     if overrides:
         raise UsageError(f"metrics_scrape takes no overrides, not {' '.join(overrides)}")
     instance = f"bench-{os.getpid()}"
-    with pretended_farm(instance, MAX_ROLLOUTS, N_GROUPS, processes=True) as control:
+    with pretended_farm(instance, MAX_ROLLOUTS, N_GROUPS, n_hosts=0, processes=True) as control:
         n_children = sum(slot.state is not ChildState.EMPTY for slot in control.children)
         pages, page = _measure(instance, seconds * 0.4, over_http=False)
         began_cpu_s = time.process_time()
         scrapes, _ = _measure(instance, seconds * 0.4, over_http=True)
         cpu_s = time.process_time() - began_cpu_s
-    with pretended_farm(instance, 1, N_GROUPS, processes=True):
+    with pretended_farm(instance, 1, N_GROUPS, n_hosts=0, processes=True):
         reference, _ = _measure(instance, seconds * 0.2, over_http=True)
     lines = page.decode().splitlines()
     return {
@@ -80,7 +80,7 @@ def run(seconds: float, overrides: Sequence[str] = ()) -> dict[str, object]:
 
 @contextlib.contextmanager
 def pretended_farm(
-    instance: str, n_workers: int, n_groups: int, *, processes: bool = False
+    instance: str, n_workers: int, n_groups: int, *, n_hosts: int = 1, processes: bool = False
 ) -> Iterator[ControlBlock]:
     """The shared memory of a farm at work, made and removed by this process.
 
@@ -88,17 +88,21 @@ def pretended_farm(
         instance: name of the instance.
         n_workers: workers, each with a ring.
         n_groups: groups, each with a place in every ring.
+        n_hosts: games hosts, each with a ring.
         processes: whether every child has a process; else each is this one.
     """
-    specs = (metrics(), *children_of(n_workers))
+    specs = (metrics(), *children_of(n_workers, n_hosts))
     with contextlib.ExitStack() as stack:
         control = ControlBlock.create(instance, max(spec.slot for spec in specs) + 1, seed=7)
         stack.callback(control.close)
         stack.callback(control.unlink)
-        for worker in range(n_workers):
-            with ring_places.create_ring(instance, worker, RING_BYTES) as segment:
-                _fill_ring(segment.store, worker)
-        _make_groups(instance, n_workers, n_groups)
+        rings = [*range(n_workers), *range(FIRST_HOST_RING, FIRST_HOST_RING + n_hosts)]
+        for ring in rings:
+            with ring_places.create_ring(instance, ring, RING_BYTES) as segment:
+                _fill_ring(segment.store, ring)
+        for host in range(n_hosts):
+            control.set_game_address(host, f"127.0.0.1:{50061 + host}")
+        _make_groups(instance, rings, n_groups)
         control.address = "127.0.0.1:50051"
         control.state = FarmState.RUNNING
         control.store_config(1, msgspec.json.encode(FarmConfig(instance=instance)))
@@ -120,6 +124,7 @@ def _fill_slot(control: ControlBlock, spec: ChildSpec, pid: int) -> None:
         slot.set(counter, (1 << 40) + 1000 * spec.slot + place)
     for bits in range(8, 26):
         slot.observe("served_batch_bytes", 1 << bits)
+        slot.observe("action_latency_us", 1 << bits)
 
 
 def _fill_ring(store: Callable[[int, int], None], worker: int) -> None:
@@ -143,9 +148,14 @@ def _fill_ring(store: Callable[[int, int], None], worker: int) -> None:
     store(ring_places.TAIL_OFFSET, tail)
 
 
-def _make_groups(instance: str, n_workers: int, n_groups: int) -> None:
+def _make_groups(instance: str, rings: Sequence[int], n_groups: int) -> None:
+    n_workers = sum(ring < FIRST_HOST_RING for ring in rings)
     with group_places.create_groups(
-        instance, run_id=1, capacity=RING_BYTES, n_rings=n_workers
+        instance,
+        run_id=1,
+        capacity=RING_BYTES,
+        n_rings=n_workers,
+        n_host_rings=len(rings) - n_workers,
     ) as block:
         for number in range(n_groups):
             start = Released(position=1 << 40, records=5, experiences=155)
@@ -153,10 +163,10 @@ def _make_groups(instance: str, n_workers: int, n_groups: int) -> None:
                 f"group-{number}",
                 GroupKind.LOSSLESS,
                 declared=number == 0,
-                starts=dict.fromkeys(range(n_workers), start),
+                starts=dict.fromkeys(rings, start),
             )
             slot.n_members, slot.leased_records, slot.last_ack_ns = 2, 64, time.time_ns()
-            for worker in range(n_workers):
+            for ring in rings:
                 settled = Settled(
                     position=(1 << 40) + 4096,
                     before=start.amount,
@@ -165,7 +175,7 @@ def _make_groups(instance: str, n_workers: int, n_groups: int) -> None:
                     passed=Amount(8, 248),
                     corrupt=Amount(1, 0),
                 )
-                slot.settle(worker, settled)
+                slot.settle(ring, settled)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from farm.cli import arguments_reload
+from farm.cli.arguments_play import PLAY_HELP, fill_play
 from farm.cli.help_texts import (
     AUDIT_HELP,
     BENCH_HELP,
@@ -17,6 +18,7 @@ from farm.cli.help_texts import (
     TAIL_HELP,
     TOP_HELP,
     UP_HELP,
+    WARM_HELP,
 )
 from farm.config import patterns
 from farm.version import __version__
@@ -40,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"farm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_up(commands)
+    _add_warm(commands)
     _add_tail(commands)
     _add_top(commands)
     _add_audit(commands)
@@ -52,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_config(commands)
     _add_bench(commands)
     _add_replay(commands)
+    fill_play(_add(commands, "play", "play a game with an agent, or yourself", PLAY_HELP), _address)
     return parser
 
 
@@ -93,8 +97,11 @@ def _add_config_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config-dir",
         type=Path,
+        action="append",
+        default=[],
         metavar="DIR",
-        help="files of the config, before the packaged ones: a config.yaml, and options of groups",
+        help="files of the config, before the packaged ones: a config.yaml, and options of groups; "
+        "repeat for more, the first that has a file wins",
     )
 
 
@@ -114,6 +121,12 @@ def _add_up(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     _add_config_dir(parser)
     _add_seconds(parser, "stop by itself after S seconds of serving (default: run until stopped)")
+    _add_overrides(parser)
+
+
+def _add_warm(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "warm", "compile the kernels before a farm starts", WARM_HELP)
+    _add_config_dir(parser)
     _add_overrides(parser)
 
 
@@ -266,7 +279,9 @@ def _add_bench(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 def _add_replay(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "replay", "verify, watch or convert recorded games", REPLAY_HELP)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recorded games")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="recorded games, or folders"
+    )
     modes = parser.add_argument_group("what to do", "one of these (default: verify, line by line)")
     modes.add_argument(
         "--check", action="store_true", help="verify many: print those that differ, and the sums"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.shm.balance import RING_FULL, SAMPLED, Balance, RingBalance, total
-from farm.shm.groups import Amount
+from farm.shm.groups import Amount, ring_label
 
 WIDE = 200
 """Columns of a table that goes to a file."""
@@ -130,7 +130,7 @@ def _ring_table(rings: tuple[RingRow, ...]) -> Table:
     fields = RingRow.__struct_fields__[1:]
     table = _table("ring", *(name.replace("_", " ") for name in fields))
     for row in rings:
-        table.add_row(str(row.ring), *(_cell(getattr(row, name)) for name in fields))
+        table.add_row(ring_label(row.ring), *(_cell(getattr(row, name)) for name in fields))
     if len(rings) > 1:
         table.add_row("all", *(_cell(_sum(getattr(row, name) for row in rings)) for name in fields))
     return table

@@ -18,6 +18,7 @@ exit codes:
 MAIN_HELP = f"""\
 start here:
   farm up --tail                     start a farm and watch what a client of it receives
+  farm warm                          compile the kernels beforehand; a first start does it as well
   farm up worker.count=3             start a farm with three rollout workers
   farm tail                          in another terminal: subscribe, show the flow
   farm top                           watch the processes of a running farm
@@ -28,6 +29,7 @@ start here:
   farm bench --list                  what can be measured
   farm logs --journal farm           what a farm under systemd has logged, for a person
   farm replay game.gior --show       watch a recorded game
+  farm play --human                  play against a bot of a farm with `games=on`
 
 {OVERRIDES_HELP}
 {EXIT_CODES_HELP}
@@ -51,6 +53,21 @@ Lines are JSON when standard output is no terminal. A second Ctrl-C or SIGTERM s
 
 {OVERRIDES_HELP}
 {EXIT_CODES_HELP}"""
+
+WARM_HELP = f"""\
+examples:
+  farm warm                          compile what is not in the cache, and say how it goes
+  farm warm --config-dir /etc/farm env=prod
+
+The config is checked first: what is wrong with it is said at once, not after a minute. It may take
+supervisor.warm_up_s, and tells a service manager that it needs the time. The next `farm up` of this
+build serves within seconds. Kernels are kept in $FARM_CACHE_DIR, else ~/.cache/farm.
+
+{OVERRIDES_HELP}
+exit codes:
+  0 done, or nothing to do    2 usage    70 it failed, or took too long
+  78 the config is wrong: the message names the key
+"""
 
 TAIL_HELP = f"""\
 examples:
@@ -151,14 +168,17 @@ examples:
   farm replay game.replay            play it again and compare: a line for each game
   farm replay --check games/*.jsonl.gz
                                      many games: those that differ, the sums, exit code 70 if any
+  farm replay --check ~/.local/state/farm/default
+                                     all journals of a folder, of games that go on as well
   farm replay game.gior --show       watch it; keys pause, step, change speed and seat, q quits
   farm replay game.gior --tick 120 --seat 1
                                      one still, as seat 1 saw it
   farm replay --import games.jsonl.gz -o games.replay
   farm replay games.replay --game 3 --export-text --every 50 -o game3.txt
 
-It reads .replay files, JSON lines (.jsonl, .jsonl.gz) and official .gior files, and knows them by
-their contents. A game agrees when the state after every tick has the recorded hash.
+It reads .replay files, journals of hosted games, JSON lines (.jsonl, .jsonl.gz) and official .gior
+files, and knows them by their contents; of a folder it takes the .replay files and journals. A game
+agrees when the state after every tick, of a journal the last one, has the recorded hash.
 
 exit codes:
   0 done, all agree    2 usage    69 a file cannot be opened or written

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -18,6 +18,9 @@ from farm.replay.model import Replay
 from farm.replay.simulate import Verdict, verify, with_hashes
 from farm.replay.text import playthrough, winner_text
 
+_RECORDINGS: Final = (".journal", ".replay")
+"""What is taken from a folder."""
+
 
 class Game(NamedTuple):
     """A game of one of the files."""
@@ -28,6 +31,8 @@ class Game(NamedTuple):
     replay: Replay
     done_bytes: int
     """Bytes of all files read so far."""
+    note: str
+    """What else its file says of it."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         ReplayError: a file holds no game, or a bad one.
     """
     _check_options(args)
+    args.files = [file for path in args.files for file in _files(path)]
     if args.show or args.tick is not None:
         return _show(args)
     if args.export_text:
@@ -67,15 +73,25 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UsageError("--tick draws one still; it goes with --show only")
 
 
+def _files(path: Path) -> list[Path]:
+    """The file itself, or the recordings of a folder and the folders in it, by name."""
+    if not path.is_dir():
+        return [path]
+    found = [file for file in path.rglob("*") if file.suffix in _RECORDINGS and file.is_file()]
+    if not found:
+        raise UsageError(f"{path}: no {' or '.join(_RECORDINGS)} files in this folder")
+    return sorted(found)
+
+
 def _games(args: argparse.Namespace) -> Iterator[Game]:
     """The games that were chosen, of all files."""
     found = False
     before = 0
     for path in args.files:
-        for place, (replay, read_bytes) in enumerate(read_replays(path)):
+        for place, (replay, read_bytes, note) in enumerate(read_replays(path)):
             if args.game is None or args.game in {replay.game_id, str(place)}:
                 found = True
-                yield Game(path, place, replay, before + read_bytes)
+                yield Game(path, place, replay, before + read_bytes, note)
         before += path.stat().st_size
     if not found:
         raise UsageError(f"--game {args.game}: no game has this number, from 0, or id")
@@ -136,6 +152,7 @@ def _line(game: Game, verdict: Verdict, *, with_path: bool) -> str:
         f"{verdict.n_ticks:>6,} ticks",
         winner_text(verdict.winners, replay.players, is_over=verdict.is_over),
         _agreement(replay, verdict),
+        *((game.note,) if game.note else ()),
         *((f"in {game.path}",) if with_path else ()),
     )
     return "  ".join(parts)

@@ -13,13 +13,19 @@ from msgspec import Struct
 
 from farm.errors import SegmentAbsentError, SegmentError, SegmentNotReadyError, UnavailableError
 from farm.shm.control import ChildSlot, ChildState, ControlBlock
-from farm.shm.groups import GroupKind, GroupsBlock, GroupSlot, attach_groups
+from farm.shm.groups import (
+    FIRST_HOST_RING,
+    GroupKind,
+    GroupsBlock,
+    GroupSlot,
+    attach_groups,
+)
 from farm.shm.lease import running_pid
 from farm.shm.ring_layout import RingView, attach_ring, ring_indexes
 
 NS_PER_S = 1_000_000_000
-ROLLOUT = "rollout"
-"""The role whose children have a ring."""
+FIRST_RING = {"rollout": 0, "games": FIRST_HOST_RING}
+"""The roles whose children have a ring, and which one the first of them has."""
 
 
 class ChildSample(Struct, frozen=True):
@@ -95,6 +101,8 @@ class FarmSample(Struct, frozen=True):
     config_epoch: int
     seed: int
     children: tuple[ChildSample, ...]
+    game_addresses: tuple[str, ...] = ()
+    """Of the games hosts that have bound one."""
     groups: tuple[GroupSample, ...] = ()
     held: tuple[HeldRing, ...] = ()
 
@@ -128,12 +136,12 @@ def sample_address(address: str) -> FarmSample:
     """
     # gRPC takes longer to load than everything else here.
     from farm.client import NO_RETRY, Client  # noqa: PLC0415 - needed for this alone
+    from farm.rpc.names import GAME_SERVICE  # noqa: PLC0415 - likewise
 
     with Client(address, retry=NO_RETRY) as client:
         info, stats = client.info(), client.stats()
-    fill = {
-        f"{ROLLOUT}-{ring.worker}": ring.filled_bytes / ring.capacity_bytes for ring in stats.rings
-    }
+    games = [name for name in info.endpoints if name.startswith(GAME_SERVICE)]
+    fill = {ring.worker: ring.filled_bytes / ring.capacity_bytes for ring in stats.rings}
     return FarmSample(
         at_ns=time.monotonic_ns(),
         instance=info.instance,
@@ -141,6 +149,7 @@ def sample_address(address: str) -> FarmSample:
         state="running",
         pid=0,
         address=address,
+        game_addresses=tuple(info.endpoints[name] for name in sorted(games)),
         uptime_s=info.uptime_s,
         config_epoch=info.config_epoch,
         seed=info.seed,
@@ -154,7 +163,7 @@ def sample_address(address: str) -> FarmSample:
                 restarts=child.restarts,
                 heartbeat_age_s=child.heartbeat_age_s,
                 counters=child.counters,
-                ring_fill=fill.get(child.name),
+                ring_fill=_remote_fill(child.name, fill),
             )
             for child in info.children
         ),
@@ -195,6 +204,7 @@ def _sample(control: ControlBlock, *, running: bool) -> FarmSample:
         state=control.state.name.lower(),
         pid=control.pid,
         address=control.address,
+        game_addresses=tuple(filter(None, control.game_addresses)),
         uptime_s=max(0, time.time_ns() - control.started_ns) / NS_PER_S,
         config_epoch=control.load_config()[0],
         seed=control.seed,
@@ -271,7 +281,7 @@ def _child(instance: str, slot: ChildSlot, now_ns: int, *, running: bool) -> Chi
         heartbeat_age_s=max(0, now_ns - slot.heartbeat_ns) / NS_PER_S,
         counters=slot.counters_dict(),
         exit_reason=slot.exit_reason,
-        ring_fill=_ring_fill(instance, slot.index) if slot.role == ROLLOUT else None,
+        ring_fill=_ring_fill(instance, slot.role, slot.index),
         cpu_s=cpu_s,
         rss_bytes=rss_bytes,
     )
@@ -286,9 +296,16 @@ def _usage(pid: int) -> tuple[float | None, int | None]:
     return None, None
 
 
-def _ring_fill(instance: str, worker: int) -> float | None:
+def _remote_fill(child: str, fill: Mapping[int, float]) -> float | None:
+    role, _, index = child.rpartition("-")
+    return fill.get(FIRST_RING[role] + int(index)) if role in FIRST_RING else None
+
+
+def _ring_fill(instance: str, role: str, index: int) -> float | None:
+    if role not in FIRST_RING:
+        return None
     try:
-        segment = attach_ring(instance, worker, readonly=True)
+        segment = attach_ring(instance, FIRST_RING[role] + index, readonly=True)
     except SegmentError:
         return None
     view = RingView(segment)

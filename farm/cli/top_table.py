@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.top_sample import NS_PER_S, ChildSample, FarmSample, GroupSample, HeldRing
+from farm.shm.groups import ring_label
 
 BYTES_PER_MIB = 1 << 20
 EXPERIENCE_COUNTERS = {"experiences": "served_experiences"}
@@ -22,6 +23,8 @@ _STYLES = {
     "stopped": "dim",
 }
 _NONE = "-"
+GAMES = "games"
+"""Role of a games host."""
 
 
 class ChildRow(Struct, frozen=True):
@@ -45,6 +48,15 @@ class ChildRow(Struct, frozen=True):
     exit_reason: str
 
 
+class GamesRow(Struct, frozen=True):
+    """What the games hosts have to do, together."""
+
+    addresses: tuple[str, ...]
+    games_open: int
+    """In a lobby, running or paused."""
+    seats_connected: int
+
+
 class FarmRows(Struct, frozen=True):
     """What is shown of a farm; one JSON object of `farm top --json`."""
 
@@ -60,6 +72,8 @@ class FarmRows(Struct, frozen=True):
     experiences_per_s: float | None
     """Served."""
     children: tuple[ChildRow, ...]
+    games: "GamesRow | None"
+    """Of the games hosts; None if the farm has none."""
     groups: tuple[GroupSample, ...]
     stalls: tuple[HeldRing, ...]
     """Rings that have no room for their worker and of which nothing was released for a while."""
@@ -94,6 +108,7 @@ def rows(now: FarmSample, before: FarmSample | None) -> FarmRows:
         state=now.state,
         pid=now.pid,
         address=now.address,
+        games=_games(now),
         uptime_s=now.uptime_s,
         config_epoch=now.config_epoch,
         seed=now.seed,
@@ -123,7 +138,12 @@ def _head(farm: FarmRows) -> list[str]:
         gone = f"farm {farm.instance} is not running: its supervisor, process {farm.pid}, is gone;"
         return [gone, f"this is what it left ({about}); `farm audit` says what it owes to whom"]
     rates = f"{_count(farm.steps_per_s)} steps/s  {_count(farm.experiences_per_s)} served/s"
-    return [f"farm {farm.instance} {farm.state}  {farm.address or _NONE}  {about}  {rates}"]
+    lines = [f"farm {farm.instance} {farm.state}  {farm.address or _NONE}  {about}  {rates}"]
+    if farm.games is not None:
+        where = " ".join(farm.games.addresses) or _NONE
+        hosted = f"{farm.games.games_open:,} open, {farm.games.seats_connected:,} seats connected"
+        lines.append(f"games {where}  {hosted}")
+    return lines
 
 
 def _table(children: tuple[ChildRow, ...]) -> Table:
@@ -179,7 +199,18 @@ def _stalled(ring: HeldRing) -> str:
         holder = f"group {ring.group} holds it, members: {ring.members}, last acknowledged: {ack}"
     advice = f"; {ring.advice}" if ring.advice else ""
     since = f"has been full for {ring.full_s:.0f} s ({ring.fill:.0%})"
-    return f"ring {ring.worker} {since} and stands still: {holder}{advice}"
+    return f"ring {ring_label(ring.worker)} {since} and stands still: {holder}{advice}"
+
+
+def _games(farm: FarmSample) -> GamesRow | None:
+    hosts = [child.counters for child in farm.children if child.role == GAMES]
+    if not hosts:
+        return None
+    return GamesRow(
+        addresses=farm.game_addresses,
+        games_open=sum(counters["games_open"] for counters in hosts),
+        seats_connected=sum(counters["seats_connected"] for counters in hosts),
+    )
 
 
 def _row(child: ChildSample, before: ChildSample | None, elapsed_s: float) -> ChildRow:

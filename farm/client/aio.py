@@ -38,6 +38,7 @@ from farm.client.session import (
 from farm.client.submit import Submission, Submitted
 from farm.client.tls import Tls, open_aio_channel
 from farm.client.token import metadata_of
+from farm.client.trace import traced
 from farm.errors import UsageError
 from farm.rpc import names
 
@@ -279,7 +280,7 @@ class AsyncClient:
         call = self._open_channel().stream_unary(names.method_path(names.SUBMIT_EXPERIENCES))
         try:
             reply: bytes = await call(
-                submission.messages(), timeout=timeout_s, metadata=self._metadata
+                submission.messages(), timeout=timeout_s, metadata=traced(self._metadata)
             )
         except grpc.RpcError as error:
             raise Ending.of(error).error(self.address) from None
@@ -324,7 +325,7 @@ class AsyncClient:
         return self._channel
 
     def _open(self, call: StreamCall, *, auto_ack: bool) -> AsyncSubscription:
-        call = replace(call, metadata=self._metadata)
+        call = replace(call, metadata=traced(self._metadata))
         channel = self._open_channel()
         stream = AsyncSubscription(channel, self.address, call, self._retry, auto_ack=auto_ack)
         self._streams.add(stream)
@@ -333,7 +334,9 @@ class AsyncClient:
     async def _ask(self, method: str, request: bytes) -> bytes:
         call = self._open_channel().unary_unary(names.method_path(method))
         try:
-            reply: bytes = await call(request, timeout=self._timeout_s, metadata=self._metadata)
+            reply: bytes = await call(
+                request, timeout=self._timeout_s, metadata=traced(self._metadata)
+            )
         except grpc.RpcError as error:
             raise Ending.of(error).error(self.address) from None
         return reply

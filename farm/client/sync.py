@@ -38,6 +38,7 @@ from farm.client.session import (
 from farm.client.submit import Submission, Submitted
 from farm.client.tls import Tls, open_channel
 from farm.client.token import metadata_of
+from farm.client.trace import traced
 from farm.rpc import names
 
 
@@ -310,7 +311,9 @@ class Client:
         submission = Submission(trajectories)
         call = self._channel.stream_unary(names.method_path(names.SUBMIT_EXPERIENCES))
         try:
-            reply: bytes = call(submission.messages(), timeout=timeout_s, metadata=self._metadata)
+            reply: bytes = call(
+                submission.messages(), timeout=timeout_s, metadata=traced(self._metadata)
+            )
         except grpc.RpcError as error:
             raise Ending.of(error).error(self.address) from None
         return submission.outcome(reply)
@@ -351,7 +354,7 @@ class Client:
         self.close()
 
     def _open(self, call: StreamCall, *, auto_ack: bool) -> Subscription:
-        call = replace(call, metadata=self._metadata)
+        call = replace(call, metadata=traced(self._metadata))
         stream = Subscription(self._channel, self.address, call, self._retry, auto_ack=auto_ack)
         self._streams.add(stream)
         return stream
@@ -359,7 +362,7 @@ class Client:
     def _ask(self, method: str, request: bytes) -> bytes:
         call = self._channel.unary_unary(names.method_path(method))
         try:
-            reply: bytes = call(request, timeout=self._timeout_s, metadata=self._metadata)
+            reply: bytes = call(request, timeout=self._timeout_s, metadata=traced(self._metadata))
         except grpc.RpcError as error:
             raise Ending.of(error).error(self.address) from None
         return reply

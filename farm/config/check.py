@@ -11,6 +11,7 @@ Rules, in the order in which they are checked:
     rules.city_army_low       not above rules.city_army_high
     rules.idle_ticks          players who start with 1 can move before a limit ends the game
     rules.length_ticks        likewise
+    worker.count              0 only where something else makes experiences
     ring.submitted_bytes      0, or a power of two of at least `MIN_RING_BYTES`
     ring.bytes                a power of two; holds two chunks (a largest trajectory of every seat)
     serve.min_batch_bytes     not above serve.max_batch_bytes
@@ -19,6 +20,8 @@ Rules, in the order in which they are checked:
     serve.group_idle_s        not below serve.client_timeout_s
     serve.address             a port up to 65535, or a path up to 107 bytes
     telemetry.metrics_address likewise, and another than serve.address
+    games.address             of every host likewise, and another than the two above
+    games.ring_bytes          a power of two; holds two trajectories of the largest game allowed
     exposed addresses         see exposure.py
     supervisor.silence_s      above the second between heartbeats
     supervisor.stop_s         `STOP_MARGIN_S` above serve.drain_s
@@ -30,6 +33,8 @@ from farm.config.board import largest_board, read_map
 from farm.config.exposure import exposure_problems
 from farm.config.memory import (
     RINGS_PER_CHUNK,
+    host_record_bound_bytes,
+    host_ring_bound_bytes,
     next_power_of_two,
     record_bound_bytes,
     ring_bound_bytes,
@@ -76,10 +81,13 @@ def problems(config: FarmConfig, *, policies: Collection[str]) -> Iterator[Confi
     yield from wrong_maps
     yield from _room(config)
     yield from _rules(config)
+    yield from _producers(config)
     if not wrong_maps:
         yield from _ring(config)
         yield from _serve(config)
     yield from _metrics(config)
+    if config.games.hosts:
+        yield from _games(config)
     yield from exposure_problems(config)
     yield from _supervisor(config)
 
@@ -183,6 +191,15 @@ def _rules(config: FarmConfig) -> Iterator[ConfigError]:
             )
 
 
+def _producers(config: FarmConfig) -> Iterator[ConfigError]:
+    if not (config.worker.count or config.games.hosts or config.ring.submitted_bytes):
+        yield ConfigError(
+            "worker.count",
+            "0, and neither games.hosts nor ring.submitted_bytes is set: nobody would make "
+            "experiences; set one of them",
+        )
+
+
 def _ring(config: FarmConfig) -> Iterator[ConfigError]:
     submitted = config.ring.submitted_bytes
     if submitted and (submitted.bit_count() != 1 or submitted < MIN_RING_BYTES):
@@ -248,6 +265,43 @@ def _metrics(config: FarmConfig) -> Iterator[ConfigError]:
     if address == config.serve.address and not takes_any_port:
         yield ConfigError(
             key, f"{address} is serve.address as well; choose another, or null for no metrics"
+        )
+
+
+def _games(config: FarmConfig) -> Iterator[ConfigError]:
+    games = config.games
+    others = {
+        "serve.address": config.serve.address,
+        "telemetry.metrics_address": config.telemetry.metrics_address or ":0",
+    }
+    for address in games.addresses:
+        is_socket = socket_path(address) is not None
+        if is_socket:
+            yield from _address("games.address", address)
+        port = 0 if is_socket else _port(address)
+        if port > MAX_PORT:
+            yield ConfigError(
+                "games.address",
+                f"port {port} of the last of games.hosts={games.hosts} is above {MAX_PORT}; begin "
+                f"at {MAX_PORT + 1 - games.hosts} or below",
+            )
+            break
+        for key, other in others.items():
+            if (port or is_socket) and address == other:
+                yield ConfigError("games.address", f"{address} is {key} as well; choose another")
+    capacity, wanted = games.ring_bytes, host_ring_bound_bytes(config)
+    if capacity.bit_count() != 1:
+        above = next_power_of_two(capacity)
+        yield ConfigError(
+            "games.ring_bytes", f"{capacity:,} is no power of two; {above // 2} and {above} are"
+        )
+    if capacity < wanted:
+        yield ConfigError(
+            "games.ring_bytes",
+            f"{capacity:,} bytes are too few: a trajectory of games.max_side={games.max_side}, "
+            f"games.max_seats={games.max_seats} and worker.steps={config.worker.steps} may have "
+            f"{host_record_bound_bytes(config):,}, which is at most half of a ring; set it to "
+            f"{next_power_of_two(wanted)} or more, or lower the limits",
         )
 
 

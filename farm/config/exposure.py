@@ -7,6 +7,7 @@ Rules, checked behind those of `check.py`:
     security.client_ca         needs security.tls_cert
     serve.address              loopback or a unix socket, or TLS with a client CA or tokens, or
                                `security.insecure`
+    games.address              likewise, where there are games hosts
     telemetry.metrics_address  loopback or a unix socket, or `security.insecure`: the endpoint has
                                no TLS
 """
@@ -35,11 +36,12 @@ def exposed(config: FarmConfig) -> dict[str, str]:
     """The unguarded addresses that are not of this machine alone, by key."""
     addresses = {
         "serve.address": config.serve.address,
+        "games.address": config.games.address if config.games.hosts else None,
         "telemetry.metrics_address": config.telemetry.metrics_address,
     }
     security = config.security
     if security.tls_cert and (security.client_ca or security.tokens_file):
-        del addresses["serve.address"]
+        del addresses["serve.address"], addresses["games.address"]
     return {key: one for key, one in addresses.items() if one and not is_loopback(one)}
 
 
@@ -89,10 +91,14 @@ def is_loopback(address: str) -> bool:
 
 
 _SECRET = {"tls_key", "tokens_file"}
+_GUARD = (
+    "nothing guards it; set security.tls_cert, security.tls_key and security.client_ca or "
+    "security.tokens_file, listen on 127.0.0.1 behind a tunnel, or set security.insecure=true on a "
+    "network that you trust"
+)
 _NEXT = {
-    "serve.address": "nothing guards it; set security.tls_cert, security.tls_key and "
-    "security.client_ca or security.tokens_file, listen on 127.0.0.1 behind a tunnel, or "
-    "set security.insecure=true on a network that you trust",
+    "serve.address": _GUARD,
+    "games.address": _GUARD,
     "telemetry.metrics_address": "it has neither TLS nor a password; listen on 127.0.0.1 and let "
     "an agent on this machine scrape it, or set security.insecure=true on a network that you "
     "trust",

@@ -33,6 +33,18 @@ def chunk_bound_bytes(config: FarmConfig) -> int:
     return config.match.n_seats * record_bound_bytes(config)
 
 
+def host_record_bound_bytes(config: FarmConfig) -> int:
+    """The most that one trajectory of a games host can take in its ring."""
+    games = config.games
+    payload = payload_bytes(games.max_side**2, games.max_seats, config.worker.steps)
+    return RECORD_HEADER.itemsize + compressed_bound(payload) + RECORD_SLACK_BYTES
+
+
+def host_ring_bound_bytes(config: FarmConfig) -> int:
+    """The least that `games.ring_bytes` may be, likewise: a record is at most half of its ring."""
+    return RINGS_PER_CHUNK * host_record_bound_bytes(config)
+
+
 def ring_bound_bytes(config: FarmConfig) -> int:
     """The least that `ring.bytes` may be, before it is rounded up to a power of two."""
     return RINGS_PER_CHUNK * chunk_bound_bytes(config)
@@ -43,6 +55,7 @@ def shared_memory_bytes(config: FarmConfig) -> int:
     capacities = [config.ring.bytes] * config.worker.count
     if config.ring.submitted_bytes:
         capacities.append(config.ring.submitted_bytes)
+    capacities += [config.games.ring_bytes] * config.games.hosts
     rings = sum(capacity + RING_OVERHEAD_BYTES for capacity in capacities)
     return CONTROL_SEGMENT_BYTES + GROUPS_SEGMENT_BYTES + rings
 

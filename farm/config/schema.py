@@ -134,14 +134,22 @@ class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The rollout workers."""
 
-    count: Annotated[int, Meta(ge=1, le=64), reload("live")] = 1
-    """Rollout worker processes; one fewer than the cores is a good start."""
+    count: Annotated[int, Meta(ge=0, le=64), reload("live")] = 1
+    """Rollout worker processes; one fewer than the cores is a good start. 0 leaves the farm to what
+    games hosts and clients hand in."""
     games: Annotated[int, Meta(ge=1, le=4096), reload("restart")] = 128
     """Games that one worker plays side by side: more of them mix the stream better."""
     steps: Annotated[int, Meta(ge=1, le=256), reload("live")] = 32
     """Steps of a trajectory at most (T)."""
     memory: Annotated[bool, reload("live")] = False
     """Whether trajectories carry what their seat saw of cells now out of sight (memory planes)."""
+    record_every: Annotated[int, Meta(ge=0, le=1_000_000_000), reload("live")] = 0
+    """Games whose number is a multiple of this are kept as replays; 0 keeps none. They are beside
+    the journals (`games.journal_dir`), in `rollouts`."""
+    record_keep: Annotated[int, Meta(ge=1, le=1_000_000), reload("live")] = 1_000
+    """Replays that each worker keeps; older ones are removed."""
+    record_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 44), reload("live")] = 1 << 28
+    """Bytes that they may take, likewise."""
 
 
 class RingConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -238,6 +246,16 @@ class GamesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     journal_bytes: Annotated[int, Meta(ge=0, le=1 << 44), reload("live")] = 1 << 30
     """Bytes that they may take, likewise."""
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where each host shall listen, by its index: ports count on, sockets get a number."""
+        if patterns.socket_path(self.address) is not None:
+            more = (f"{self.address}.{host}" for host in range(1, self.hosts))
+            return (self.address, *more) if self.hosts else ()
+        name, _, port = self.address.rpartition(":")
+        step = 1 if int(port) else 0
+        return tuple(f"{name}:{int(port) + step * host}" for host in range(self.hosts))
+
 
 ByteRate = Annotated[int, Meta(ge=65_536, le=1 << 40)]
 
@@ -289,6 +307,11 @@ class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Lowest level that is logged."""
     format: Annotated[Literal["auto", "json", "console"], reload("boot")] = "auto"
     """JSON lines, readable lines, or by whether standard output is a terminal."""
+    burst: Annotated[int, Meta(ge=0, le=1_000_000), reload("live")] = 200
+    """Lines of one event, at one level below error, that a process logs within `burst_s`; those
+    beyond it are counted, and `log_lines_left_out` tells how many. 0 for no bound."""
+    burst_s: Annotated[Seconds, reload("live")] = 30.0
+    """Seconds of it. The journal of systemd drops lines of any kind beyond 10,000 in 30 s."""
     metrics_address: Annotated[
         Annotated[str, Meta(pattern=patterns.ADDRESS)] | None, reload("boot")
     ] = "127.0.0.1:9464"

@@ -52,6 +52,12 @@ def try_enqueue(queues: Queues, g: int, seat: int, order: tuple[int, int, int]) 
     return True
 
 
+def forget_orders(queues: Queues, g: int, seat: int) -> None:
+    """Empty a seat's queue."""
+    queues.first[g, seat] = 0
+    queues.n_orders[g, seat] = 0
+
+
 @kernel
 def step_queued(games: Games, queues: Queues, g: int) -> None:
     """Play one tick of game `g` with the orders that wait.
@@ -62,7 +68,7 @@ def step_queued(games: Games, queues: Queues, g: int) -> None:
         games: row `g`; queues: row `g`.
     """
     game = view(games, g)
-    n_moves = _select_orders(game, queues, g)
+    n_moves = select_orders(game, queues, g)
     order_moves(game, n_moves)
     carry_out(game, n_moves)
     finish_tick(game)
@@ -90,7 +96,7 @@ def neutralise_player(games: Games, g: int, player: int) -> None:
 
 
 @inline
-def _select_orders(game: Game, queues: Queues, g: int) -> int:
+def select_orders(game: Game, queues: Queues, g: int) -> int:
     """Take orders off each queue until one is valid; see `order.select_moves`."""
     n_moves = 0
     capacity = queues.orders.shape[2]

@@ -1,6 +1,6 @@
 """The collector: one page of samples from shared memory and /proc, with nobody's help.
 
-    control block   state, children, workers' and the service's counters
+    control block   state, children, the counters of workers, games hosts and the service
     rings           what was published and dropped, how full they are
     groups          how far each group has got
     /proc           processor time and memory of each process
@@ -19,14 +19,22 @@ from farm.metrics.families import Family
 from farm.metrics.health import NS_PER_S, readyz
 from farm.metrics.processes import usage
 from farm.metrics.segments import Segments
-from farm.shm.control import HISTOGRAMS, ChildSlot, ChildState, ControlBlock, FarmState
-from farm.shm.groups import Amount, GroupSlot, Settled
+from farm.shm.control import (
+    HISTOGRAMS,
+    RELOAD_US,
+    ChildSlot,
+    ChildState,
+    ControlBlock,
+    FarmState,
+)
+from farm.shm.groups import Amount, GroupSlot, Settled, ring_label
 from farm.shm.ring_layout import RingView
 from farm.spec.fingerprint import spec_fingerprint
 from farm.version import __version__
 
 US_PER_S = 1_000_000
 WORKER_ROLE = "rollout"
+HOST_ROLE = "games"
 SERVICE_ROLE = "experiences"
 SUPERVISOR = "supervisor"
 """Child and role of the supervisor's own samples."""
@@ -48,6 +56,12 @@ _SERVICE_COUNTERS = {
     "rpc_errors": f.RPC_ERRORS,
     "streams": f.STREAMS,
 }
+_HOST_COUNTERS = {
+    "games_open": f.GAMES_OPEN,
+    "seats_connected": f.SEATS_CONNECTED,
+    "streams": f.GAME_STREAMS,
+    "rpc_errors": f.GAME_RPC_ERRORS,
+}
 _REFUSED_COUNTERS = {
     "open_streams": "refused_streams",
     "calls_in_flight": "refused_calls",
@@ -61,7 +75,7 @@ _OUTCOMES: dict[str, Callable[[Settled], Amount]] = {
     "passed": attrgetter("passed"),
     "corrupt": attrgetter("corrupt"),
 }
-_BATCH_HISTOGRAM = "served_batch_bytes"
+_BATCH_HISTOGRAM, _LATENCY_HISTOGRAM = "served_batch_bytes", "action_latency_us"
 
 
 class Collector:
@@ -98,7 +112,7 @@ class Collector:
         _add_usage(page, SUPERVISOR, SUPERVISOR, self._control.pid)
         for worker, view in self._segments.rings:
             with self._segments.reading(f"ring{worker}"):
-                _add_ring(page, str(worker), view)
+                _add_ring(page, ring_label(worker), view)
         self._add_groups(page, wall_ns)
         for outcome, n in requests.items():
             page.add(f.REQUESTS, n, outcome)
@@ -121,6 +135,11 @@ class Collector:
         page.add(f.CONFIG_RELOADS, control.reloads_refused, "refused")
         page.add(f.CONFIG_LAST_OK, control.last_reload_ok)
         page.add(f.CONFIG_DURATION, control.reload_took_us / US_PER_S)
+        reloads = control.reload_histogram()
+        page.add_histogram(f.CONFIG_RELOAD, RELOAD_US, reloads, per_unit=US_PER_S)
+        for host, address in enumerate(control.game_addresses):
+            if address:
+                page.add(f.GAMES_HOST, 1, f"{HOST_ROLE}-{host}", address)
         for role, file in self._segments.files.items():
             page.add(f.SEGMENT_BYTES, file.n_bytes, role)
 
@@ -148,6 +167,8 @@ def _add_child(page: Page, slot: ChildSlot, now_ns: int) -> None:
     if role == WORKER_ROLE:
         _add_counters(page, slot, _WORKER_COUNTERS, str(slot.index))
         page.add(f.BLOCKED, slot.counter("blocked_ns") / NS_PER_S, str(slot.index))
+    elif role == HOST_ROLE:
+        _add_host(page, slot, name)
     elif role == SERVICE_ROLE:
         _add_counters(page, slot, _SERVICE_COUNTERS)
         for limit, counter in _REFUSED_COUNTERS.items():
@@ -157,6 +178,21 @@ def _add_child(page: Page, slot: ChildSlot, now_ns: int) -> None:
         page.add_histogram(
             f.SERVED_BATCH, HISTOGRAMS[_BATCH_HISTOGRAM], slot.histogram(_BATCH_HISTOGRAM)
         )
+
+
+def _add_host(page: Page, slot: ChildSlot, name: str) -> None:
+    # Its ring is called as it is.
+    _add_counters(page, slot, _WORKER_COUNTERS, name)
+    _add_counters(page, slot, _HOST_COUNTERS, name)
+    for outcome in ("accepted", "rejected"):
+        page.add(f.ACTIONS, slot.counter(f"actions_{outcome}"), name, outcome)
+    page.add_histogram(
+        f.ACTION_LATENCY,
+        HISTOGRAMS[_LATENCY_HISTOGRAM],
+        slot.histogram(_LATENCY_HISTOGRAM),
+        name,
+        per_unit=US_PER_S,
+    )
 
 
 def _add_usage(page: Page, name: str, role: str, pid: int) -> None:

@@ -9,7 +9,7 @@ https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from farm.metrics.families import FAMILIES, Family, Kind
 from farm.shm.control import Histogram
@@ -24,28 +24,49 @@ Labels: TypeAlias = tuple[str, ...]
 Number: TypeAlias = int | float
 
 
+class Counted(NamedTuple):
+    """A histogram as it was read."""
+
+    bounds: Sequence[int]
+    """Upper, of its buckets."""
+    seen: Histogram
+    per_unit: int
+    """So many of the unit of bounds and sum make one of the family's."""
+
+
 class Page:
     """The samples of one scrape, by family."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[tuple[Labels, Number]]] = {one.name: [] for one in FAMILIES}
-        self._histograms: dict[str, tuple[Sequence[int], Histogram]] = {}
+        self._histograms: dict[str, list[tuple[Labels, Counted]]] = {}
 
     def add(self, family: Family, value: Number, *labels: str) -> None:
         """One sample: the values of its labels, in the order of the family's."""
         self._rows[family.name].append((labels, value))
 
-    def add_histogram(self, family: Family, bounds: Sequence[int], seen: Histogram) -> None:
-        """A histogram without labels: the upper bounds of its buckets, and what was counted."""
-        self._histograms[family.name] = (bounds, seen)
+    def add_histogram(
+        self,
+        family: Family,
+        bounds: Sequence[int],
+        seen: Histogram,
+        *labels: str,
+        per_unit: int = 1,
+    ) -> None:
+        """A histogram: the upper bounds of its buckets, what was counted, and its labels.
+
+        Bounds and sum are of a unit of which `per_unit` make one of the family's.
+        """
+        counted = Counted(bounds, seen, per_unit)
+        self._histograms.setdefault(family.name, []).append((labels, counted))
 
     def rows(self, family: Family) -> Sequence[tuple[Labels, Number]]:
         """The samples of a family that is no histogram."""
         return self._rows[family.name]
 
-    def histogram(self, family: Family) -> tuple[Sequence[int], Histogram] | None:
-        """Bounds and counts of a histogram."""
-        return self._histograms.get(family.name)
+    def histograms(self, family: Family) -> Sequence[tuple[Labels, Counted]]:
+        """The histograms of a family."""
+        return self._histograms.get(family.name, ())
 
 
 class Writer:
@@ -71,8 +92,8 @@ class Writer:
 
     def _lines(self, family: Family, page: Page) -> list[str]:
         if family.kind is Kind.HISTOGRAM:
-            found = page.histogram(family)
-            return [] if found is None else _histogram_lines(family.name, *found)
+            found = page.histograms(family)
+            return [line for labels, seen in found for line in _lines(family, labels, seen)]
         return [f"{self._head(family, labels)}{value!r}\n" for labels, value in page.rows(family)]
 
     def _head(self, family: Family, labels: Labels) -> str:
@@ -89,20 +110,27 @@ def _head(family: Family, labels: Labels) -> str:
     """`name{label="value"} `, ready for its number."""
     if not labels:
         return f"{family.sample} "
+    return f"{family.sample}{{{_pairs(family, labels)}}} "
+
+
+def _pairs(family: Family, labels: Labels) -> str:
     named = zip(family.labels, labels, strict=True)
-    pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in named)
-    return f"{family.sample}{{{pairs}}} "
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in named)
 
 
-def _histogram_lines(name: str, bounds: Sequence[int], seen: Histogram) -> list[str]:
-    """Buckets count what is in them and below, as scrapers want it."""
-    upper = [*(f"{float(bound)!r}" for bound in bounds), "+Inf"]
-    counts = list(accumulate(seen.counts))
+def _lines(family: Family, labels: Labels, counted: Counted) -> list[str]:
+    """A histogram: its buckets count what is in them and below, as scrapers want it."""
+    name, pairs = family.name, _pairs(family, labels)
+    own, more = (f"{{{pairs}}}", f"{pairs},") if labels else ("", "")
+    upper = [*(f"{bound / counted.per_unit!r}" for bound in counted.bounds), "+Inf"]
+    counts = list(accumulate(counted.seen.counts))
+    total = counted.seen.total
     lines = [
-        f'{name}_bucket{{le="{bound}"}} {count}\n'
+        f'{name}_bucket{{{more}le="{bound}"}} {count}\n'
         for bound, count in zip(upper, counts, strict=True)
     ]
-    return [*lines, f"{name}_count {counts[-1]}\n", f"{name}_sum {seen.total}\n"]
+    summed = total if counted.per_unit == 1 else total / counted.per_unit
+    return [*lines, f"{name}_count{own} {counts[-1]}\n", f"{name}_sum{own} {summed!r}\n"]
 
 
 def _about(family: Family, openmetrics: bool) -> str:  # noqa: FBT001 - of this module alone

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 CONTROL = "control block"
 SLOT = "the child's slot in the control block"
-WORKER_SLOT = "the worker's slot in the control block"
+WORKER_SLOT = "the slot of the worker or games host in the control block"
+HOST_SLOT = "the games host's slot in the control block"
 SERVICE_SLOT = "the experiences service's slot in the control block"
 RING = "the ring's segment"
 GROUPS = "the groups segment"
@@ -121,6 +122,13 @@ CONFIG_DURATION = _gauge(
     "seconds",
     CONTROL,
 )
+CONFIG_RELOAD = Family(
+    "farm_config_reload_seconds",
+    Kind.HISTOGRAM,
+    "Durations of all reloads, likewise; their number is the count",
+    "seconds",
+    CONTROL,
+)
 SEGMENT_BYTES = _gauge(
     "farm_segment_bytes",
     "Shared memory that a segment takes, header included",
@@ -164,7 +172,7 @@ CHILD_RSS = _gauge(
     _CHILD,
 )
 
-# Workers: what they play, and what they write into their rings.
+# Workers and games hosts: what they play, and what they write into their rings.
 _WORKER = ("worker",)
 GAMES_STARTED = _counter("farm_games_started", "Games begun", "games", WORKER_SLOT, _WORKER)
 GAMES_FINISHED = _counter("farm_games_finished", "Games ended", "games", WORKER_SLOT, _WORKER)
@@ -179,7 +187,7 @@ PRODUCED_EXPERIENCES = _counter(
 )
 DROPPED_RECORDS = _counter(
     "farm_dropped_records",
-    "Records never published: the ring was full, ring.when_full sampled them out, or the worker "
+    "Records never published: the ring was full, ring.when_full sampled them out, or who made them "
     "died before",
     RECORDS,
     RING,
@@ -207,6 +215,48 @@ RING_CAPACITY = _gauge(
 )
 RING_PARKED = _gauge(
     "farm_ring_parked", "Whether a worker sleeps until its ring has room", YES_NO, RING, _WORKER
+)
+
+# Games hosts: who plays there.
+_HOST = ("child",)
+GAMES_HOST = Family(
+    "farm_games_host",
+    Kind.INFO,
+    "A games host, and where it serves; absent before it does",
+    "always 1",
+    CONTROL,
+    (*_HOST, "address"),
+)
+GAMES_OPEN = _gauge(
+    "farm_games_open", "Games in a lobby, running or paused", "games", HOST_SLOT, _HOST
+)
+SEATS_CONNECTED = _gauge(
+    "farm_seats_connected", "Seats of these games whose agent is there", "seats", HOST_SLOT, _HOST
+)
+GAME_STREAMS = _gauge(
+    "farm_game_streams", "Streams of a games host that are open", "streams", HOST_SLOT, _HOST
+)
+ACTIONS = _counter(
+    "farm_actions",
+    "Actions that agents asked for, accepted or rejected",
+    "actions",
+    HOST_SLOT,
+    (*_HOST, "outcome"),
+)
+ACTION_LATENCY = Family(
+    "farm_action_latency_seconds",
+    Kind.HISTOGRAM,
+    "Time from an action's arrival at its games host until it was acknowledged, in the journal",
+    "seconds",
+    HOST_SLOT,
+    _HOST,
+)
+GAME_RPC_ERRORS = _counter(
+    "farm_game_rpc_errors",
+    "Calls to a games host that ended in an error",
+    "calls",
+    HOST_SLOT,
+    _HOST,
 )
 
 # The experiences service.

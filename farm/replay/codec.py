@@ -22,7 +22,7 @@ import msgspec
 from farm.replay.model import Replay
 
 MAGIC: Final = b"\x93farmrpl"
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 MAX_FILE_BYTES: Final = 256 << 20
 MAX_GAMES: Final = 100_000
 

@@ -1,8 +1,9 @@
-"""Reading and writing replay files of every kind; the only part of the package that does I/O.
+"""Reading and writing replay files of every kind; with folders.py all that does I/O here.
 
 | kind         | recognised by               | games  |
 |--------------|-----------------------------|--------|
 | `.replay`    | its magic                   | many   |
+| `.journal`   | its magic                   | one    |
 | JSON lines   | `{` at the start, or gzip   | many   |
 | `.gior`      | its name                    | one    |
 
@@ -21,7 +22,7 @@ from typing import BinaryIO, Final, NamedTuple
 import msgspec
 
 from farm.errors import FileAccessError, ReplayError
-from farm.replay import codec
+from farm.replay import codec, journal
 from farm.replay.lines import MAX_LINE_BYTES, read_line
 from farm.replay.model import Replay
 from farm.replay.official import read_official
@@ -40,6 +41,8 @@ class Found(NamedTuple):
     replay: Replay
     read_bytes: int
     """Bytes of the file that have been read so far."""
+    note: str = ""
+    """What else the file says of the game."""
 
 
 def read_replays(path: Path) -> Iterator[Found]:
@@ -110,6 +113,8 @@ def _read(path: Path, file: BinaryIO) -> Iterator[Found]:
     file.seek(0)
     if start.startswith(codec.MAGIC):
         yield from _read_own(path, file)
+    elif start.startswith(journal.MAGIC):
+        yield from _read_journal(path, file)
     elif start.startswith(_GZIP_MAGIC):
         with gzip.GzipFile(fileobj=file) as unpacked:
             yield from _read_lines(path, io.BufferedReader(unpacked), file)
@@ -118,8 +123,8 @@ def _read(path: Path, file: BinaryIO) -> Iterator[Found]:
     elif start.lstrip().startswith(b"{"):
         yield from _read_lines(path, file, file)
     else:
-        reason = "it is empty" if not start else "neither a .replay file, nor JSON lines, nor .gior"
-        raise ReplayError(path, reason)
+        kinds = "neither a .replay file, nor a journal, nor JSON lines, nor .gior"
+        raise ReplayError(path, kinds if start else "it is empty")
 
 
 def _read_own(path: Path, file: BinaryIO) -> Iterator[Found]:
@@ -130,6 +135,15 @@ def _read_own(path: Path, file: BinaryIO) -> Iterator[Found]:
         raise ReplayError(path, str(error)) from error
     for i, replay in enumerate(replays, 1):
         yield Found(replay, len(data) * i // len(replays))
+
+
+def _read_journal(path: Path, file: BinaryIO) -> Iterator[Found]:
+    data = _bounded(path, file, journal.MAX_FILE_BYTES)
+    try:
+        found = journal.decode(data)
+        yield Found(journal.to_replay(found), len(data), found.state)
+    except ValueError as error:
+        raise ReplayError(path, str(error)) from error
 
 
 def _read_official(path: Path, file: BinaryIO) -> Iterator[Found]:

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from farm.engine import rules
 from farm.replay.digest import digest_bytes
 from farm.replay.model import (
+    FORGET,
     MAX_ORDERS,
     MAX_TICKS,
     Armies,
@@ -34,6 +35,9 @@ from farm.replay.model import (
 )
 
 MAX_LINE_BYTES: Final = 64 << 20
+
+_NOWHERE: Final = -2
+"""A start that is on no board, and nothing else."""
 
 _Queued: TypeAlias = tuple[Seat, Int32, Int32, Half]
 _Timed: TypeAlias = tuple[Seat, Int32, Int32, Half, Tick]
@@ -101,6 +105,11 @@ def by_tick(events: Sequence[_Event]) -> tuple[Leave, ...]:
     return tuple(Leave(tick, seat) for seat, tick in sorted(events, key=lambda event: event[1]))
 
 
+def as_asked(tick: int, seat: int, start: int, end: int, half: int) -> Order:
+    """An order of another format, in which no start has a meaning of its own."""
+    return Order(tick, seat, _NOWHERE if start == FORGET else start, end, int(half))
+
+
 def last_event(orders: Sequence[Order], leaves: Sequence[Leave]) -> int:
     """Ticks that must be played for every order and leave to take part."""
     ticks = [order.tick for order in orders] + [leave.tick for leave in leaves]
@@ -109,7 +118,7 @@ def last_event(orders: Sequence[Order], leaves: Sequence[Leave]) -> int:
 
 def _machine_made(game: Line, number: int) -> Replay:
     orders = tuple(
-        Order(tick, seat, start, end, int(half))
+        as_asked(tick, seat, start, end, half)
         for tick, queued in enumerate(game.orders or ())
         for seat, start, end, half in queued
     )
@@ -123,9 +132,7 @@ def _recorded(game: Line, number: int) -> Replay:
     if game.replay_version is None:
         raise ValueError("`moves` without `replay_version`")
     moves = sorted(game.moves or (), key=lambda move: move[4])
-    orders = tuple(
-        Order(tick, seat, start, end, int(half)) for seat, start, end, half, tick in moves
-    )
+    orders = tuple(as_asked(tick, seat, start, end, half) for seat, start, end, half, tick in moves)
     leaves = by_tick(game.afks)
     # Hashes may end before the game does.
     n_ticks = max(len(game.hashes), last_event(orders, leaves))

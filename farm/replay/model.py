@@ -2,6 +2,7 @@
 
 A replay says everything that a game depends on. Tick T of `Order` and `Leave` is the tick counter
 before the tick: orders of tick T join their queues, then players leave, then the tick is played.
+An order that starts on FORGET joins nothing: the seat's orders that wait are forgotten.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ MAX_ORDERS: Final = 1_000_000
 MAX_LEAVES: Final = 1_000
 MAX_NAME: Final = 256
 """Characters of the id of a game or the name of a player."""
+FORGET: Final = -1
+"""Start of an order that empties its seat's queue."""
 DIGEST_BYTES: Final = 6
 """The first 12 hex digits of the md5 of a state (simulate.py)."""
 
@@ -174,8 +177,28 @@ class OfficialMap(Struct, frozen=True, kw_only=True, tag="official", forbid_unkn
         return max_board(self.n_seats, n_sides)
 
 
+class ToyMap(Struct, frozen=True, kw_only=True, tag="toy", forbid_unknown_fields=True):
+    """A board of the engine's `toy` strategy; only who sits where is drawn."""
+
+    height: Side
+    width: Side
+    n_seats: Annotated[int, Meta(ge=MIN_SEATS, le=MAX_SEATS)]
+    seed: Uint64
+    game_number: Uint64
+    teams: Teams | None = None
+    """For each player a number, equal for teammates."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers and teams that do not fit."""
+        _check_numbers(self.seed, self.game_number)
+        _check_teams(self.teams, self.n_seats)
+
+
+AnyMap: TypeAlias = GivenMap | GeneratedMap | OfficialMap | ToyMap
+
+
 class Order(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A move as a player asked for it, which may turn out to be invalid."""
+    """A move as a player asked for it, which may turn out to be invalid; see FORGET."""
 
     tick: Tick
     seat: Seat
@@ -196,9 +219,11 @@ class Replay(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     game_id: Name
     rules: Rules
-    map: GivenMap | GeneratedMap | OfficialMap
+    map: AnyMap
     n_ticks: Tick
     """Ticks that were recorded."""
+    max_ticks: Tick = 0
+    """Ticks after which the game is truncated; 0 for never."""
     orders: tuple[Order, ...] = ()
     """By tick; within a tick in order of arrival."""
     leaves: tuple[Leave, ...] = ()

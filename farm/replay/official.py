@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from farm.engine import rules
-from farm.replay.lines import by_tick, last_event
+from farm.replay.lines import as_asked, by_tick, last_event
 from farm.replay.lzstring import decompress
 from farm.replay.model import (
     MAX_ORDERS,
@@ -29,7 +29,6 @@ from farm.replay.model import (
     Half,
     Int32,
     Name,
-    Order,
     Replay,
     Rules,
     Seat,
@@ -93,9 +92,7 @@ def read_official(data: bytes) -> Replay:
         if getattr(game, name):
             raise ValueError(f"the game has {name}, which the farm does not play")
     moves = sorted(game.moves, key=lambda move: move[4])
-    orders = tuple(
-        Order(tick, seat, start, end, int(half)) for seat, start, end, half, tick in moves
-    )
+    orders = tuple(as_asked(tick, seat, start, end, half) for seat, start, end, half, tick in moves)
     leaves = by_tick(game.afks)
     return Replay(
         game_id=game.game_id,

@@ -13,17 +13,17 @@ from msgspec import structs
 
 from farm.engine.queues import (
     allocate_queues,
+    forget_orders,
     neutralise_player,
     step_queued,
     surrender_player,
     try_enqueue,
 )
 from farm.engine.reset import reset_game
-from farm.engine.settings import Settings, fixed_settings, official_settings, settings
 from farm.engine.state import OUTCOME, PLAYING, TICK, WINNER, Games, allocate
+from farm.replay.boards import settings_of
 from farm.replay.digest import digest_bytes
-from farm.replay.model import GeneratedMap, GivenMap, Leave, OfficialMap, Order, Replay, Rules
-from farm.spec.boards import Board
+from farm.replay.model import FORGET, AnyMap, GivenMap, Leave, Order, Replay, Rules
 
 _ROW = 0
 """The one game of the batch."""
@@ -42,7 +42,7 @@ class Playback:
     def __init__(self, replay: Replay) -> None:
         self.replay = replay
         self.n_seats = replay.map.n_seats
-        self.games = _set_up(replay.map, replay.rules)
+        self.games = _set_up(replay.map, replay.rules, replay.max_ticks)
         self.height, self.width = int(self.games.height[_ROW]), int(self.games.width[_ROW])
         self.n_cells = self.height * self.width
         capacity = queue_capacity(replay.orders, self.n_seats)
@@ -54,8 +54,11 @@ class Playback:
         """Play a tick with the orders that are due."""
         tick = self.tick
         for order in self.orders_due():
-            # The capacity is the longest queue there can be.
-            try_enqueue(self._queues, _ROW, order.seat, (order.start, order.end, order.half))
+            if order.start == FORGET:
+                forget_orders(self._queues, _ROW, order.seat)
+            else:
+                # The capacity is the longest queue there can be.
+                try_enqueue(self._queues, _ROW, order.seat, (order.start, order.end, order.half))
             self._next_order += 1
         leaves = self.replay.leaves
         while self._next_leave < len(leaves) and leaves[self._next_leave].tick <= tick:
@@ -86,7 +89,7 @@ class Playback:
 
     @property
     def is_over(self) -> bool:
-        """Whether the game has ended by its rules."""
+        """Whether the game has ended by its rules, or at its last tick."""
         return bool(self.games.status[_ROW, OUTCOME] != PLAYING)
 
     @property
@@ -200,20 +203,19 @@ def queue_capacity(orders: Sequence[Order], n_seats: int) -> int:
     longest = 1
     for order in orders:
         seat = order.seat
-        waiting[seat] = max(waiting[seat] - (order.tick - since[seat]), 0) + 1
+        before = max(waiting[seat] - (order.tick - since[seat]), 0)
+        waiting[seat] = 0 if order.start == FORGET else before + 1
         since[seat] = order.tick
         longest = max(longest, waiting[seat])
     return longest
 
 
-def _set_up(board: GivenMap | GeneratedMap | OfficialMap, rules: Rules) -> Games:
+def _set_up(board: AnyMap, rules: Rules, max_ticks: int) -> Games:
     """The game at its start, in arrays of its size."""
     seed = game_number = np.uint64(0)
-    if isinstance(board, GivenMap):
-        game_settings = _given_settings(board, rules)
-    else:
+    if not isinstance(board, GivenMap):
         seed, game_number = np.uint64(board.seed), np.uint64(board.game_number)
-        game_settings = _drawn_settings(board, rules)
+    game_settings = settings_of(board, rules, max_ticks=max_ticks)
     games = allocate(1, board.height * board.width, board.n_seats)
     reset_game(games, _ROW, seed, game_number, game_settings)
     n_cells = int(games.height[_ROW] * games.width[_ROW])
@@ -222,35 +224,3 @@ def _set_up(board: GivenMap | GeneratedMap | OfficialMap, rules: Rules) -> Games
         games = allocate(1, n_cells, board.n_seats)
         reset_game(games, _ROW, seed, game_number, game_settings)
     return games
-
-
-def _given_settings(board: GivenMap, rules: Rules) -> Settings:
-    given = Board(
-        height=board.height,
-        width=board.width,
-        generals=board.generals,
-        mountains=board.mountains,
-        cities=board.cities,
-        city_armies=board.city_armies,
-        swamps=board.swamps,
-        deserts=board.deserts,
-        neutrals=board.neutrals,
-        neutral_armies=board.neutral_armies,
-        teams=board.teams,
-    )
-    return fixed_settings(given, rules=rules.vector())
-
-
-def _drawn_settings(board: GeneratedMap | OfficialMap, rules: Rules) -> Settings:
-    vector = rules.vector()
-    if isinstance(board, OfficialMap):
-        return official_settings(board.n_seats, pad=board.pad, teams=board.teams, rules=vector)
-    return settings(
-        board.height,
-        board.width,
-        board.n_seats,
-        mountains=board.mountains / 1000,
-        cities=board.cities,
-        teams=board.teams,
-        rules=vector,
-    )

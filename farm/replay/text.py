@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from farm.replay.look import LEGEND, Look, cell_texts, column_width, look, seat_name
-from farm.replay.look import SEAT_LETTERS as LETTERS
-from farm.replay.model import Leave, Order, Replay
+from farm.replay.characters import LEGEND, column_width, seat_name
+from farm.replay.characters import SEAT_LETTERS as LETTERS
+from farm.replay.look import Look, cell_texts, look
+from farm.replay.model import FORGET, Leave, Order, Replay
 from farm.replay.simulate import Playback
 
 
@@ -56,7 +57,10 @@ def score_line(view: Look) -> str:
 
 
 def due_text(playback: Playback) -> str:
-    """What players ask for before the next tick, start and end as cells; `/2` is half the army."""
+    """What players ask for before the next tick, start and end as cells; `/2` is half the army.
+
+    `forgets` stands where a player takes back what waits.
+    """
     return "  ".join(
         [
             *(_order_text(order) for order in playback.orders_due()),
@@ -84,6 +88,8 @@ def _state(view: Look) -> Iterator[str]:
 
 
 def _order_text(order: Order) -> str:
+    if order.start == FORGET:
+        return f"{LETTERS[order.seat]} forgets"
     return f"{LETTERS[order.seat]} {order.start}>{order.end}{'/2' if order.half else ''}"
 
 

@@ -21,6 +21,20 @@ from farm.serve.caller import set_caller
 from farm.serve.interceptor import answer, is_stream, method_of, with_method
 from farm.telemetry.log import Logger
 
+_PLAY = (
+    names.CREATE_GAME,
+    names.JOIN_GAME,
+    names.SUBMIT_ACTION,
+    names.GET_GAME_STATE,
+    names.STREAM_GAME,
+    names.PLAY,
+    names.PLAY_MANY,
+    names.SURRENDER,
+    names.PAUSE_GAME,
+    names.RESUME_GAME,
+    names.CANCEL_GAME,
+    names.GET_GAME_STATS,
+)
 NEEDS = {
     method_path(names.GET_FARM_INFO): "observe",
     method_path(names.GET_EXPERIENCE_STATS): "observe",
@@ -29,6 +43,8 @@ NEEDS = {
     method_path(names.SUBSCRIBE): "train",
     method_path(names.SUBMIT_EXPERIENCES): "train",
     method_path(names.REMOVE_GROUP): "admin",
+    method_path(names.LIST_GAMES, names.GAME_SERVICE): "observe",
+    **{method_path(method, names.GAME_SERVICE): "play" for method in _PLAY},
     method_path("ServerReflectionInfo", "grpc.reflection.v1alpha.ServerReflection"): "observe",
 }
 OPEN = frozenset(method_path(method, "grpc.health.v1.Health") for method in ("Check", "Watch"))

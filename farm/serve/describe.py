@@ -8,7 +8,7 @@ from typing import NamedTuple
 from google.protobuf.message import Message
 
 from farm.config.schema import FarmConfig
-from farm.rpc.names import EXPERIENCE_SERVICE, METRICS_ENDPOINT
+from farm.rpc.names import EXPERIENCE_SERVICE, GAME_SERVICE, METRICS_ENDPOINT
 from farm.rpc.v1 import experience_pb2
 from farm.serve.groups import NamedGroup
 from farm.serve.hub import Hub
@@ -123,6 +123,8 @@ class Describer:
             EXPERIENCE_SERVICE: self._control.address,
             METRICS_ENDPOINT: self._control.metrics_address,
         }
+        for host, address in enumerate(self._control.game_addresses):
+            found[f"{GAME_SERVICE}/{host}" if host else GAME_SERVICE] = address
         return {name: address for name, address in found.items() if address}
 
     def _dropped(self) -> dict[str, int]:

@@ -22,14 +22,16 @@ from farm.serve.service import ExperienceService
 from farm.serve.stats import Statistics
 from farm.serve.submit import Intake
 from farm.serve.tls import certificates_of, check_handshake
+from farm.serve.trace import TraceInterceptor, start_tracer, stop_tracer
 from farm.serve.upkeep import Upkeep
 from farm.serve.warm_up import compile_kernels
 from farm.shm.control import ChildState
 from farm.shm.groups import SUBMITTED_RING, GroupsBlock, attach_groups
 from farm.shm.ring import RingProducer
 from farm.shm.wake import Doorbell
+from farm.supervisor.capacities import capacities
 from farm.supervisor.child import ChildContext
-from farm.supervisor.specs import ROLLOUT_ROLE
+from farm.supervisor.specs import PRODUCER_ROLES
 
 BUSY_PAUSE_S = 0.008
 """Least time between two rounds of the pump while somebody waits for a batch: a round costs the
@@ -67,8 +69,8 @@ def _wait_for_rings(ctx: ChildContext) -> tuple[GroupsBlock, list[Ring]] | None:
         ctx.slot.beat(time.monotonic_ns())
         try:
             groups = attach_groups(ctx.instance)
-            n_rings = ctx.config.worker.count
-            return groups, attach_rings(ctx.instance, groups, ctx.space_bells, n_rings)
+            wanted = capacities(ctx.config)
+            return groups, attach_rings(ctx.instance, groups, ctx.space_bells, wanted)
         except (SegmentAbsentError, SegmentNotReadyError):
             if time.monotonic() > deadline_s:
                 raise
@@ -92,18 +94,29 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
     tokens_file = config.security.tokens_file
     access = None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log)
     limits = LimitInterceptor(limiter)
+    tracer = start_tracer(ctx)
     server, health = make_server(
-        service, interceptor, config.serve.client_timeout_s, access, limits
+        service.handlers(),
+        EXPERIENCE_SERVICE,
+        interceptor,
+        config.serve.client_timeout_s,
+        access,
+        limits,
+        trace=None if tracer is None else TraceInterceptor(tracer),
     )
     is_local = socket_path(config.serve.address) is not None
     certificates = None if is_local else certificates_of(config.security, ctx.log)
-    address = bind(server, config.serve.address, certificates and certificates.credentials)
+    credentials = certificates and certificates.credentials
+    address = bind(server, config.serve.address, credentials, key="serve.address")
     if unguarded := exposed(config):
         ctx.log.warning("addresses_unguarded", **_as_fields(unguarded), setting="security.insecure")
     await server.start()
     try:
         await health.set(EXPERIENCE_SERVICE, 1)
-        await (check_health if certificates is None else check_handshake)(address, HEALTH_S)
+        if certificates is None:
+            await check_health(address, HEALTH_S, EXPERIENCE_SERVICE)
+        else:
+            await check_handshake(address, HEALTH_S)
         ctx.control.address = address
         if not ctx.stopping:
             ctx.slot.state = ChildState.READY
@@ -114,6 +127,7 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
         pump.close()
         await health.enter_graceful_shutdown()
         await server.stop(GRACE_S)
+        await stop_tracer(tracer, ctx.log)
     ctx.log.info("experiences_stopped", **_balance(ctx, hub))
 
 
@@ -127,8 +141,9 @@ def _intake(ctx: ChildContext, rings: list[Ring], pump: Pump) -> Intake | None:
 
 
 def _as_fields(addresses: dict[str, str]) -> dict[str, str]:
-    """Addresses by the last part of their key, as a log line has them."""
-    return {key.rpartition(".")[2]: address for key, address in addresses.items()}
+    """Addresses by names that a log line can have: address, games_address, metrics_address."""
+    names = {key: key.removeprefix("serve.").removeprefix("telemetry.") for key in addresses}
+    return {names[key].replace(".", "_"): address for key, address in addresses.items()}
 
 
 def _balance(ctx: ChildContext, hub: Hub) -> dict[str, int]:
@@ -186,7 +201,7 @@ class _Duty:
         """Whether the farm drains, and nobody is left who could publish something."""
         control = self._ctx.control
         return bool(control.draining) and not any(
-            slot.pid for slot in control.children if slot.role == ROLLOUT_ROLE
+            slot.pid for slot in control.children if slot.role in PRODUCER_ROLES
         )
 
     def _is_over(self, now_ns: int) -> bool:
@@ -213,11 +228,9 @@ class _Duty:
         ctx = self._ctx
         if not ctx.try_follow():
             return
-        hub, n_rings = self._pump.hub, ctx.config.worker.count
+        hub, wanted = self._pump.hub, capacities(ctx.config)
         known = [ring.worker for ring in hub.rings]
-        hub.add_rings(
-            attach_rings(ctx.instance, self._block, ctx.space_bells, n_rings, known=known)
-        )
+        hub.add_rings(attach_rings(ctx.instance, self._block, ctx.space_bells, wanted, known=known))
         self._describer.live = LiveConfig(ctx.epoch, ctx.config)
         self._pump.limits = Limits.of(ctx.config.serve)
         self._limiter.limits = ctx.config.limits

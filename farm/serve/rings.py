@@ -233,17 +233,17 @@ def attach_rings(
     instance: str,
     groups: GroupsBlock,
     space_bells: Sequence[Doorbell],
-    n_rings: int,
+    wanted: Collection[int],
     *,
     known: Collection[int] = (),
 ) -> list[Ring]:
-    """Attach to every ring of an instance, also those whose worker no longer runs.
+    """Attach to every ring of an instance, also those whose producer no longer runs.
 
     Args:
         instance: name of the instance.
         groups: its groups segment.
-        space_bells: by worker.
-        n_rings: rings of workers that have to be there.
+        space_bells: by worker; who hands trajectories in, and a games host, waits for no room.
+        wanted: rings that have to be there.
         known: rings that are left out.
 
     Raises:
@@ -257,7 +257,7 @@ def attach_rings(
             groups,
             space_bells[worker] if worker < min(SUBMITTED_RING, len(space_bells)) else None,
         )
-        for worker in sorted({*ring_indexes(instance), *range(n_rings)} - set(known))
+        for worker in sorted({*ring_indexes(instance), *wanted} - set(known))
     ]
 
 

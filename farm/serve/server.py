@@ -1,4 +1,4 @@
-"""The gRPC server: its options, its port, health and reflection."""
+"""A gRPC server of the farm: its options, its port, health and reflection."""
 
 import grpc
 import grpc.aio
@@ -7,41 +7,48 @@ from grpc_reflection.v1alpha import reflection
 
 from farm.config.patterns import socket_path
 from farm.errors import AddressInUseError, FarmError
-from farm.rpc.names import EXPERIENCE_SERVICE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, method_path
+from farm.rpc.names import MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, method_path
 from farm.serve.access import AccessInterceptor
 from farm.serve.interceptor import ErrorInterceptor
 from farm.serve.limits import LimitInterceptor
-from farm.serve.service import ExperienceService
+from farm.serve.trace import TraceInterceptor
 from farm.supervisor import ports, sockets
 
 MAX_CALLS = 2048
-"""Calls at once, of any kind; one more is refused. Above the bound of `serve.max_streams`."""
+"""Calls at once, of any kind. Above the bound of `serve.max_streams`."""
 _HEALTH_SERVICE = "grpc.health.v1.Health"
 _MS_PER_S = 1_000
 
 
 def make_server(
-    service: ExperienceService,
+    handlers: grpc.GenericRpcHandler,
+    service: str,
     interceptor: ErrorInterceptor,
     client_timeout_s: float,
     access: AccessInterceptor | None = None,
     limits: LimitInterceptor | None = None,
+    *,
+    trace: TraceInterceptor | None = None,
+    max_calls: int = MAX_CALLS,
 ) -> tuple[grpc.aio.Server, "health.aio.HealthServicer"]:
     """A server that is not bound yet, and its health.
 
     Args:
-        service: answers the calls.
+        handlers: answer the calls.
+        service: name of the service that they are of.
         interceptor: maps errors.
         client_timeout_s: time after which a client whose machine answers no ping counts as gone.
         access: asks for tokens; None lets everybody in.
         limits: keeps account of each client; None lets each have everything.
+        trace: makes spans; None makes none.
+        max_calls: calls at once, of any kind; one more is refused.
     """
     # In this order: who is refused by `access` is in the accounts too.
-    interceptors = tuple(one for one in (interceptor, limits, access) if one is not None)
+    interceptors = tuple(one for one in (trace, interceptor, limits, access) if one is not None)
     half_ms = max(_MS_PER_S, int(client_timeout_s * _MS_PER_S / 2))
     server = grpc.aio.server(
         interceptors=interceptors,
-        maximum_concurrent_rpcs=MAX_CALLS,
+        maximum_concurrent_rpcs=max_calls,
         options=(
             # A second farm on the same port must fail, not share it.
             ("grpc.so_reuseport", 0),
@@ -56,16 +63,20 @@ def make_server(
             ("grpc.http2.min_ping_interval_without_data_ms", _MS_PER_S),
         ),
     )
-    server.add_generic_rpc_handlers((service.handlers(),))
+    server.add_generic_rpc_handlers((handlers,))
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    names = (EXPERIENCE_SERVICE, _HEALTH_SERVICE, reflection.SERVICE_NAME)
+    names = (service, _HEALTH_SERVICE, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     return server, servicer
 
 
 def bind(
-    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
+    server: grpc.aio.Server,
+    address: str,
+    credentials: grpc.ServerCredentials | None = None,
+    *,
+    key: str,
 ) -> str:
     """Take the port, or make the unix socket, which is removed when the server stops.
 
@@ -73,6 +84,7 @@ def bind(
         server: not started yet.
         address: `host:port`, or `unix:/path`.
         credentials: for TLS; None listens in plaintext, as a unix socket always does.
+        key: config key that the address comes from, for messages.
 
     Returns:
         The address with the port that was taken, where `address` has port 0.
@@ -84,7 +96,7 @@ def bind(
     """
     if socket_path(address) is not None:
         # gRPC would take the place of one that is listened on, without a word.
-        ports.check_free(address, key="serve.address")
+        ports.check_free(address, key=key)
         with sockets.own_sockets():
             server.add_insecure_port(address)
         return address
@@ -94,15 +106,20 @@ def bind(
         else:
             bound = server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        ports.check_free(address, key="serve.address")  # gRPC does not say why
+        ports.check_free(address, key=key)  # gRPC does not say why
         raise AddressInUseError(
             f"{address} was taken by another process for a moment; start again"
         ) from error
     return f"{address.rpartition(':')[0]}:{bound}"
 
 
-async def check_health(address: str, timeout_s: float) -> None:
+async def check_health(address: str, timeout_s: float, service: str) -> None:
     """Ask the server over its own port whether it serves, as a client would.
+
+    Args:
+        address: that was bound.
+        timeout_s: for the answer.
+        service: name of the service that shall be there.
 
     Raises:
         FarmError: it does not.
@@ -110,7 +127,7 @@ async def check_health(address: str, timeout_s: float) -> None:
     target = ports.reachable(address)
     async with grpc.aio.insecure_channel(target) as channel:
         check = channel.unary_unary(method_path("Check", _HEALTH_SERVICE))
-        request = health_pb2.HealthCheckRequest(service=EXPERIENCE_SERVICE)
+        request = health_pb2.HealthCheckRequest(service=service)
         try:
             answer = await check(
                 request.SerializeToString(), timeout=timeout_s, wait_for_ready=True

@@ -36,8 +36,10 @@ from farm.serve.pump import Pump
 from farm.serve.quota import Way
 from farm.serve.stream import Stream
 from farm.serve.submit import Intake, Tally
+from farm.serve.trail import trail
 from farm.shm.control import ChildSlot
 from farm.spec.fingerprint import spec_fingerprint
+from farm.telemetry.tracing import Attributes
 
 Result = TypeVar("Result")
 Request = TypeVar("Request", bound=Message)
@@ -87,6 +89,8 @@ class ExperienceService:
         self._admit(context)
         opening = compile_opening(await self._read_opening(context))
         with self._pump.membership(opening) as member:
+            member.trail = trail()
+            member.trail.opened(_terms(member))
             await context.write(self._describer.started(member.credit.limit_bytes))
             acks = asyncio.ensure_future(self._take_acks(member, context))
             try:
@@ -99,6 +103,8 @@ class ExperienceService:
         self._admit(context)
         wanted = compile_filter(_parse(experience_pb2.StreamExperiencesRequest, request).filter)
         with self._observer(wanted) as stream:
+            stream.trail = trail()
+            stream.trail.opened({})
             await context.write(self._describer.started(0))
             await self._deliver(stream, context, None)
 
@@ -135,11 +141,11 @@ class ExperienceService:
                 f"{spec_fingerprint():016x}; install the same version of farm on both sides"
             )
         tally = Tally()
-        while (request := await self._read_submission(context, self._intake)) is not None:
-            if request.WhichOneof("kind") != "batch":
-                raise InvalidRequestError("behind `open` a submission takes only `batch`")
-            timeout_s = self._describer.live.config.serve.client_timeout_s
-            await self._intake.take(request.batch.trajectories, tally, timeout_s)
+        trail().opened({})
+        try:
+            await self._take_in(context, self._intake, tally)
+        finally:
+            trail().happened("taken", _counts(tally))
         return tally.response.SerializeToString()
 
     async def get_info(self, request: bytes, _context: Any) -> bytes:
@@ -206,6 +212,14 @@ class ExperienceService:
         self._limiter.passed(Way.IN, len(message))
         return _parse(experience_pb2.SubmitRequest, message)
 
+    async def _take_in(self, context: Any, intake: Intake, tally: Tally) -> None:
+        """Take the batches of a submission, to its end."""
+        while (request := await self._read_submission(context, intake)) is not None:
+            if request.WhichOneof("kind") != "batch":
+                raise InvalidRequestError("behind `open` a submission takes only `batch`")
+            timeout_s = self._describer.live.config.serve.client_timeout_s
+            await intake.take(request.batch.trajectories, tally, timeout_s)
+
     async def _take_acks(self, member: Member, context: Any) -> None:
         """Read acknowledgements until the client half-closes."""
         while (message := await context.read()) is not grpc.aio.EOF:
@@ -248,6 +262,23 @@ def compile_opening(wanted: experience_pb2.SubscribeOpen) -> Opening:
         wanted=compile_filter(wanted.filter),
         credit_bytes=wanted.credit_bytes,
     )
+
+
+def _terms(member: Member) -> Attributes:
+    """What a member's stream is opened with, for its span."""
+    return {
+        "farm.group": member.group.name,
+        "farm.policy": str(member.group.policy),
+        "farm.credit_bytes": member.credit.limit_bytes,
+    }
+
+
+def _counts(tally: Tally) -> Attributes:
+    """What became of a submission, for its span."""
+    return {
+        "farm.accepted_records": tally.response.accepted_records,
+        "farm.rejected_records": tally.response.rejected_records,
+    }
 
 
 async def _unless_ended(

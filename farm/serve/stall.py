@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from farm.shm.groups import FIRST_HOST_RING
+
 GAP_NS = 500_000_000
 """Several looks, and several of the naps of a parked worker."""
 _AGAIN = 10
@@ -129,11 +131,13 @@ def _describe(look: Look, full_s: float) -> Stall:
         group=holder.group if holder else "",
         members=holder.members if holder else 0,
         last_ack_age_s=holder.last_ack_age_s if holder else -1.0,
-        advice=_advice(holder, full_s),
+        advice=_advice(look.worker, holder, full_s),
     )
 
 
-def _advice(holder: Holder | None, full_s: float) -> str:
+def _advice(ring: int, holder: Holder | None, full_s: float) -> str:
+    if holder is None and ring >= FIRST_HOST_RING:
+        return "nobody reads it: connect a client; what its games add is dropped by count"
     if holder is None:
         return "nobody reads it: connect a client, or set ring.when_full=drop_newest"
     group = f"group {holder.group}"

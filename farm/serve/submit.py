@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from farm.errors import CorruptDataError, NoRoomError, StoppingError
 from farm.rpc.checksum import checksum_of
 from farm.rpc.v1 import experience_pb2
+from farm.serve.record import seal
 from farm.shm.groups import SUBMITTED_RING
 from farm.shm.ring import RingProducer, next_sequence
 from farm.spec.actions import pass_action
 from farm.spec.limits import MAX_SEATS, MAX_SIDE, MAX_STEPS, MIN_SEATS, MIN_SIDE
-from farm.spec.trajectory import STEP_BYTES, payload_bytes, policy_hash
+from farm.spec.trajectory import STEP_BYTES, payload_bytes
 
 MAX_REJECTIONS = 100
 """Rejections that a response spells out; the others are only counted."""
@@ -34,8 +35,6 @@ SLICE = 16
 """Trajectories taken before others get their turn: about a millisecond."""
 MAX_NAME_BYTES = 32
 
-_pack_header = struct.Struct("<QQQdffIIIIHHBBBB").pack
-"""`spec.trajectory.RECORD_HEADER`, field by field."""
 _MAX_GAME_ID = (1 << 63) - 1
 _MAX_TICK = (1 << 32) - 1
 
@@ -132,7 +131,13 @@ class Intake:
             if self._closed.is_set():
                 raise StoppingError("the farm is stopping")
             # Numbered again after each wait: others may have been quicker.
-            record = self._record(trajectory, reward)
+            record = seal(
+                trajectory,
+                reward,
+                ring=SUBMITTED_RING,
+                generation=self._generation,
+                sequence=int(next_sequence(self._producer.cursor)),
+            )
             try:
                 place = self._producer.try_claim(len(record), trajectory.n_steps)
             except ValueError:
@@ -153,33 +158,6 @@ class Intake:
     def _publish(self) -> None:
         self._producer.publish()
         self._published()
-
-    def _record(self, trajectory: experience_pb2.Trajectory, reward: NDArray[np.float32]) -> bytes:
-        """The record of a trajectory, which gets its name here."""
-        trajectory.worker = SUBMITTED_RING
-        trajectory.generation = self._generation
-        trajectory.sequence = int(next_sequence(self._producer.cursor))
-        trajectory.checksum = checksum_of(trajectory)
-        header = _pack_header(
-            trajectory.sequence,
-            trajectory.game_id,
-            trajectory.wall_time_ns,
-            float(reward.sum(dtype=np.float64)),
-            float(reward.min()),
-            float(reward.max()),
-            policy_hash(trajectory.policy),
-            trajectory.first_tick,
-            trajectory.first_tick + trajectory.n_steps,
-            trajectory.generation,
-            trajectory.n_steps,
-            trajectory.worker,
-            trajectory.seat,
-            trajectory.n_seats,
-            trajectory.terminated,
-            trajectory.truncated,
-        )
-        batch = experience_pb2.ExperienceBatch(trajectories=[trajectory])
-        return header + batch.SerializeToString()
 
 
 def examine(trajectory: experience_pb2.Trajectory) -> NDArray[np.float32]:

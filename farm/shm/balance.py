@@ -22,12 +22,15 @@ from contextlib import ExitStack
 from msgspec import Struct
 
 from farm.shm.groups import (
+    FIRST_HOST_RING,
+    MAX_RINGS,
     SUBMITTED_RING,
     Amount,
     GroupKind,
     GroupsBlock,
     GroupSlot,
     attach_groups,
+    ring_label,
 )
 from farm.shm.ring_layout import (
     DATA_OFFSET,
@@ -78,7 +81,7 @@ class RingBalance(Struct, frozen=True):
     """What became of the records of a ring."""
 
     ring: int
-    """Index of its worker, or SUBMITTED_RING."""
+    """Index of its worker, SUBMITTED_RING, or that of a games host (farm.shm.groups)."""
     attempted: Amount
     published: Amount
     dropped: dict[str, Amount]
@@ -122,13 +125,13 @@ class Balance(Struct, frozen=True):
     rings: tuple[RingBalance, ...]
     groups: tuple[GroupTotal, ...]
     missing: tuple[int, ...] = ()
-    """Rings of workers that were made and are not here: nothing says what was in them."""
+    """Rings of workers and hosts that were made and are not here: nobody knows what they held."""
 
     @property
     def differences(self) -> tuple[str, ...]:
         """Sums that do not come out, in words."""
         return (
-            *(f"the ring of worker {ring} is missing" for ring in self.missing),
+            *(f"the ring of {_producer(ring)} is missing" for ring in self.missing),
             *(text for ring in self.rings for text in ring.differences),
         )
 
@@ -190,8 +193,11 @@ def read_balance(
         for ring, segment in rings
     )
     totals = tuple(_group_total(slot, balances, running=running) for slot in groups.slots())
-    made = range(min(groups.n_rings, SUBMITTED_RING))
-    missing = tuple(sorted(set(made) - {ring for ring, _ in rings}))
+    made = {
+        *range(min(groups.n_rings, SUBMITTED_RING)),
+        *range(FIRST_HOST_RING, min(FIRST_HOST_RING + groups.n_host_rings, MAX_RINGS)),
+    }
+    missing = tuple(sorted(made - {ring for ring, _ in rings}))
     return Balance(groups.run_id, balances, totals, missing)
 
 
@@ -216,6 +222,10 @@ def lag_bytes(slot: GroupSlot, rings: Iterable[tuple[int, Segment]]) -> int:
 def total(amounts: Iterable[Amount]) -> Amount:
     """The sum of amounts."""
     return sum(amounts, Amount())
+
+
+def _producer(ring: int) -> str:
+    return ring_label(ring) if ring >= FIRST_HOST_RING else f"worker {ring}"
 
 
 def _read_ring(

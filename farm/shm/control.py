@@ -13,6 +13,9 @@
                                                         was done, its duration in us
     4352    address            experiences service      supervisor, tools: HOST:PORT once bound
     4608    metrics address    metrics child            service, tools: HOST:PORT once bound
+    4864    4 host addresses   games hosts, each its    supervisor, service, tools: likewise, 256
+                               own                      bytes each
+    5888    reload histogram   supervisor               tools: uint64[16], as those of a slot
     8192    config             supervisor               children: see store_config
     143360  80 slots of 1152 bytes, one a child
     235520  request            tools, in turns          supervisor, on SIGHUP: requests.py
@@ -51,6 +54,7 @@ from numpy.typing import NDArray
 
 from farm.errors import CorruptDataError, SegmentError
 from farm.shm.cells import CellView, TextCell, WordCell
+from farm.shm.groups import MAX_HOSTS
 from farm.shm.lease import CONTROL_ROLE, Lease, acquire_instance, unlink_instance
 from farm.shm.segment import Segment, SegmentKind, segment_name
 
@@ -63,6 +67,9 @@ MAX_CONFIG_BYTES = 64 << 10
 NEXT_GAME_OFFSET = 4096
 """Byte offset in `ControlBlock.mem` of the number of the next game; workers fetch_add it."""
 _FARM_OFFSET = 4224
+_HOSTS_OFFSET = 4864
+_HOST_BYTES = 256
+_RELOADS_OFFSET = 5888
 _CONFIG_OFFSET = 8192
 _CONFIG_BLOB_AT = 128
 _CONFIG_PLACE_BYTES = _CONFIG_BLOB_AT + MAX_CONFIG_BYTES
@@ -103,6 +110,10 @@ COUNTERS = (
     "corrupt_records",
     "subscriptions",
     "sampled_records",
+    "actions_accepted",
+    "actions_rejected",
+    "games_open",
+    "seats_connected",
     "refused_streams",
     "refused_calls",
     "refused_rate",
@@ -127,10 +138,24 @@ machine could not start it."""
 HISTOGRAMS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
         "served_batch_bytes": tuple(1 << bits for bits in range(10, 25, 2)),
+        "action_latency_us": (
+            *(step * 10**power for power in range(2, 6) for step in (1, 2, 5)),
+            1_000_000,
+            10_000_000,
+        ),
     }
 )
 """Upper bounds of the buckets of each histogram, by place; one more has what is above the last.
 At most 4, of at most 14 bounds."""
+
+RELOAD_US = (
+    *(step * 10**power for power in range(3, 6) for step in (1, 2, 5)),
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+)
+"""Likewise, of the durations of reloads."""
 
 _COUNTER_AT = {name: _COUNTERS_OFFSET + 8 * place for place, name in enumerate(COUNTERS)}
 _RESTART_AT = {name: _RESTARTS_OFFSET + 8 * place for place, name in enumerate(RESTART_REASONS)}
@@ -257,17 +282,19 @@ class ChildSlot(CellView):
 
     def observe(self, histogram: str, value: int) -> None:
         """Count a value in its bucket; only the child itself may."""
-        at = self.base + _HISTOGRAM_AT[histogram]
-        bucket = at + 8 * bisect_left(HISTOGRAMS[histogram], value)
-        self.segment.store(bucket, self.segment.load(bucket) + 1)
-        self.segment.store(at + _SUM_AT, self.segment.load(at + _SUM_AT) + value)
+        _observe(self.segment, self.base + _HISTOGRAM_AT[histogram], HISTOGRAMS[histogram], value)
 
     def histogram(self, name: str) -> Histogram:
         """A histogram; what is observed meanwhile may be in its buckets and not in its sum."""
-        at = self.base + _HISTOGRAM_AT[name]
-        n_buckets = len(HISTOGRAMS[name]) + 1
-        counts = tuple(self.segment.load(at + 8 * bucket) for bucket in range(n_buckets))
-        return Histogram(counts, self.segment.load(at + _SUM_AT))
+        return _histogram(self.segment, self.base + _HISTOGRAM_AT[name], len(HISTOGRAMS[name]))
+
+
+class _HostCell(CellView):
+    """Where a games host listens; written by the host."""
+
+    __slots__ = ()
+
+    address = TextCell(0, _HOST_BYTES)
 
 
 class ControlBlock(CellView):
@@ -278,7 +305,7 @@ class ControlBlock(CellView):
         lease: held by the process that created the block, None in the others.
     """
 
-    __slots__ = ("_slots", "instance", "lease")
+    __slots__ = ("_hosts", "_slots", "instance", "lease")
 
     seed = WordCell(_FARM_OFFSET)
     started_ns = WordCell(_FARM_OFFSET + 8)
@@ -304,6 +331,9 @@ class ControlBlock(CellView):
         self.lease = lease
         self._slots = tuple(
             ChildSlot(segment, _SLOTS_OFFSET + place * _SLOT_BYTES) for place in range(MAX_CHILDREN)
+        )
+        self._hosts = tuple(
+            _HostCell(segment, _HOSTS_OFFSET + host * _HOST_BYTES) for host in range(MAX_HOSTS)
         )
 
     @classmethod
@@ -364,6 +394,8 @@ class ControlBlock(CellView):
             slot.retire()
         block.state = FarmState.STARTING
         block.address = block.metrics_address = block.request = block.answer = ""
+        for host in range(MAX_HOSTS):
+            block.set_game_address(host, "")
         block.draining = block.drain_ms = 0
         block.last_reload_ok = 1
         block.started_ns = time.time_ns()
@@ -405,6 +437,24 @@ class ControlBlock(CellView):
     def children(self) -> list[ChildSlot]:
         """The slots in use."""
         return list(self._slots[: min(self.n_children, MAX_CHILDREN)])
+
+    @property
+    def game_addresses(self) -> tuple[str, ...]:
+        """HOST:PORT of every games host by its index, "" before it has bound one."""
+        return tuple(cell.address for cell in self._hosts)
+
+    def set_game_address(self, host: int, address: str) -> None:
+        """Say where a games host listens, as that host."""
+        self._hosts[host].address = address
+
+    def observe_reload(self, took_us: int) -> None:
+        """Count a reload that took so long, as the supervisor."""
+        self.reload_took_us = took_us
+        _observe(self.segment, _RELOADS_OFFSET, RELOAD_US, took_us)
+
+    def reload_histogram(self) -> Histogram:
+        """The durations of all reloads, in microseconds, by the bounds of RELOAD_US."""
+        return _histogram(self.segment, _RELOADS_OFFSET, len(RELOAD_US))
 
     @property
     def config_stamp(self) -> int:
@@ -463,6 +513,17 @@ class ControlBlock(CellView):
         self.segment.close()
         if self.lease is not None:
             self.lease.close()
+
+
+def _observe(segment: Segment, at: int, bounds: tuple[int, ...], value: int) -> None:
+    bucket = at + 8 * bisect_left(bounds, value)
+    segment.store(bucket, segment.load(bucket) + 1)
+    segment.store(at + _SUM_AT, segment.load(at + _SUM_AT) + value)
+
+
+def _histogram(segment: Segment, at: int, n_bounds: int) -> Histogram:
+    counts = tuple(segment.load(at + 8 * bucket) for bucket in range(n_bounds + 1))
+    return Histogram(counts, segment.load(at + _SUM_AT))
 
 
 def _config_place(stamp: int) -> int:

@@ -1,18 +1,19 @@
 """The groups segment: how far each group has got in each ring, kept beyond any process.
 
     offset  field              written by              read by
-    0       header page        supervisor              attach; parameter = capacity of every ring
+    0       header page        supervisor              attach; parameter = a worker's ring capacity
     4096    run id             supervisor, once        service, tools: names the rings' lifetime
     4104    rings              supervisor              service, tools: rings 0 to n - 1 are workers'
     4112    adoptions          supervisor              tools: farms that took these rings over
-    8192    65 x released      service                 the next service, tools
+    4120    hosts              supervisor              tools: rings 65 to 64 + n are games hosts'
+    8192    69 x released      service                 the next service, tools
     28672   16 slots of 20480 bytes, one a group
 
     +0      state              service, last           0: nobody has this slot, 1: in use
     +8      kind, sample, declared, created, members, last ack, leased records     service
     +64     name               service, once
-    +128    65 x handed        service                 bytes that were handed out, as a position
-    +1024   65 x settled       service                 the next service, tools, the supervisor
+    +128    69 x handed        service                 bytes that were handed out, as a position
+    +1024   69 x settled       service                 the next service, tools, the supervisor
 
 The service is the experiences service: the only writer while a farm runs. The supervisor writes
 before it starts one. Times are of the wall clock, in ns, as they outlive the machine's uptime.
@@ -45,13 +46,16 @@ from farm.errors import CorruptDataError, SegmentFullError
 from farm.shm.cells import CellView, TextCell, WordCell
 from farm.shm.segment import HEADER_BYTES, Segment, SegmentKind, segment_name
 
-GROUPS_LAYOUT = 1
+GROUPS_LAYOUT = 2
 """Bump with any change of offsets or meaning above."""
 GROUPS_ROLE = "groups"
 
 SUBMITTED_RING = 64
 """Index of the ring of trajectories that were handed in; those before it are the workers'."""
-MAX_RINGS = SUBMITTED_RING + 1
+FIRST_HOST_RING = SUBMITTED_RING + 1
+"""Index of the ring of the first games host; those of the others follow."""
+MAX_HOSTS = 4
+MAX_RINGS = FIRST_HOST_RING + MAX_HOSTS
 MAX_GROUPS = 16
 MAX_NAME_BYTES = 32
 
@@ -268,6 +272,7 @@ class GroupsBlock(CellView):
     run_id = WordCell(_FARM_OFFSET)
     n_rings = WordCell(_FARM_OFFSET + 8)
     adoptions = WordCell(_FARM_OFFSET + 16)
+    n_host_rings = WordCell(_FARM_OFFSET + 24)
 
     def __init__(self, segment: Segment) -> None:
         super().__init__(segment, 0)
@@ -281,7 +286,7 @@ class GroupsBlock(CellView):
 
     @property
     def capacity(self) -> int:
-        """Capacity in bytes of every ring of the instance."""
+        """Capacity in bytes of every ring of a worker."""
         return self.segment.parameter
 
     def slots(self) -> list[GroupSlot]:
@@ -347,14 +352,22 @@ class GroupsBlock(CellView):
         self.close()
 
 
-def create_groups(instance: str, *, run_id: int, capacity: int, n_rings: int) -> GroupsBlock:
+def ring_label(ring: int) -> str:
+    """What a ring is called where people read it: by its number, a games host's by the host."""
+    return f"games-{ring - FIRST_HOST_RING}" if ring >= FIRST_HOST_RING else str(ring)
+
+
+def create_groups(
+    instance: str, *, run_id: int, capacity: int, n_rings: int, n_host_rings: int = 0
+) -> GroupsBlock:
     """Make the groups segment of an instance, without groups, ready to attach to.
 
     Args:
         instance: name of the instance.
         run_id: any number that the rings of no other farm have.
-        capacity: of every ring, in bytes.
+        capacity: of every ring of a worker, in bytes.
         n_rings: rings of workers.
+        n_host_rings: rings of games hosts.
 
     Raises:
         SharedMemoryFullError: there is not enough room.
@@ -370,6 +383,7 @@ def create_groups(instance: str, *, run_id: int, capacity: int, n_rings: int) ->
     block = GroupsBlock(segment)
     block.run_id = run_id
     block.n_rings = n_rings
+    block.n_host_rings = n_host_rings
     segment.make_ready()
     return block
 

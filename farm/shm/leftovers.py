@@ -25,7 +25,14 @@ from farm.errors import (
 )
 from farm.shm.balance import Balance, read_balance
 from farm.shm.control import ControlBlock
-from farm.shm.groups import SUBMITTED_RING, GroupsBlock, attach_groups
+from farm.shm.groups import (
+    FIRST_HOST_RING,
+    MAX_HOSTS,
+    MAX_RINGS,
+    SUBMITTED_RING,
+    GroupsBlock,
+    attach_groups,
+)
 from farm.shm.ring_layout import attach_ring, read_checkpoint, ring_indexes, ring_name
 from farm.shm.segment import Segment, list_segments, shm_path, unlink_segment
 
@@ -55,7 +62,12 @@ class Leftovers(Struct, frozen=True):
 
 
 def look(
-    instance: str, *, capacity: int, submitted_capacity: int, experiences_at: int
+    instance: str,
+    *,
+    capacity: int,
+    submitted_capacity: int,
+    host_capacity: int,
+    experiences_at: int,
 ) -> Leftovers:
     """Look at what a dead farm left; it changes nothing.
 
@@ -63,6 +75,7 @@ def look(
         instance: name of the instance, its lease held.
         capacity: of a worker's ring, as the new farm wants it.
         submitted_capacity: of the ring of submitted trajectories, 0 for none.
+        host_capacity: of a games host's ring.
         experiences_at: as of `read_balance`.
     """
     names = tuple(name for name in list_segments(instance) if _size(name))
@@ -76,9 +89,9 @@ def look(
         differences = list(_control_differences(instance))
         rings, unfinished, unreadable = _attach_rings(instance, stack)
         differences += unreadable
-        wanted = dict.fromkeys(range(SUBMITTED_RING), capacity) | {
-            SUBMITTED_RING: submitted_capacity
-        }
+        wanted = dict.fromkeys(range(SUBMITTED_RING), capacity)
+        wanted[SUBMITTED_RING] = submitted_capacity
+        wanted |= dict.fromkeys(range(FIRST_HOST_RING, MAX_RINGS), host_capacity)
         differences += _ring_differences(groups, rings, wanted)
         try:
             balance = read_balance(groups, rings, experiences_at=experiences_at, running=False)
@@ -138,14 +151,22 @@ def _ring_differences(
 ) -> Iterator[str]:
     if groups.n_rings > SUBMITTED_RING:
         yield f"{groups.segment.name} says it has {groups.n_rings} rings"
+    if groups.n_host_rings > MAX_HOSTS:
+        yield f"{groups.segment.name} says it has rings of {groups.n_host_rings} games hosts"
     for ring, segment in rings:
-        key = "ring.submitted_bytes" if ring == SUBMITTED_RING else "ring.bytes"
+        key = _capacity_key(ring)
         if segment.parameter != wanted[ring]:
             yield f"{key} was {segment.parameter} and is {wanted[ring]} now (ring {ring})"
         try:
             read_checkpoint(segment)
         except CorruptDataError as error:
             yield str(error)
+
+
+def _capacity_key(ring: int) -> str:
+    if ring < SUBMITTED_RING:
+        return "ring.bytes"
+    return "ring.submitted_bytes" if ring == SUBMITTED_RING else "games.ring_bytes"
 
 
 def _size(name: str) -> int:

@@ -10,8 +10,8 @@
             else                                      remove them
 
 Owed is what was published and a lossless group has not settled. Groups that go with the farm (the
-one of `farm up --tail`) are owed nothing. Rings of more workers than the config has stay until
-they are removed with the rest, and are served; those that are missing are made.
+one of `farm up --tail`) are owed nothing. Rings of more workers or games hosts than the config has
+stay until they are removed with the rest, and are served; those that are missing are made.
 """
 
 import time
@@ -24,7 +24,6 @@ from farm.errors import CorruptDataError, LeftoversError, SegmentError, SharedMe
 from farm.shm.balance import Balance, lag_bytes, read_instance
 from farm.shm.control import ControlBlock
 from farm.shm.groups import (
-    SUBMITTED_RING,
     GroupKind,
     GroupsBlock,
     GroupSlot,
@@ -38,6 +37,7 @@ from farm.shm.room import SHM_DIR, free_bytes
 from farm.shm.segment import unlink_segment
 from farm.spec.trajectory import N_STEPS_OFFSET
 from farm.supervisor import ports
+from farm.supervisor.capacities import capacities
 from farm.supervisor.companion import TAIL_GROUP
 from farm.telemetry import log
 
@@ -80,8 +80,8 @@ class Segments:
             SharedMemoryFullError: there is not enough room; nothing has changed.
         """
         instance = self.control.instance
-        missing = sorted(_wanted_rings(config).keys() - set(ring_indexes(instance)))
-        wanted, free = sum(_wanted_rings(config)[ring] for ring in missing), free_bytes()
+        missing = sorted(capacities(config).keys() - set(ring_indexes(instance)))
+        wanted, free = sum(capacities(config)[ring] for ring in missing), free_bytes()
         if wanted > free:
             raise SharedMemoryFullError(
                 f"worker.count={config.worker.count} needs {len(missing)} more rings of ring.bytes="
@@ -90,7 +90,7 @@ class Segments:
             )
         with ExitStack() as undo:
             for ring in missing:
-                create_ring(instance, ring, _wanted_rings(config)[ring]).close()
+                create_ring(instance, ring, capacities(config)[ring]).close()
                 undo.callback(unlink_segment, ring_name(instance, ring))
             undo.pop_all()
         self._groups.n_rings = max(self._groups.n_rings, config.worker.count)
@@ -204,6 +204,7 @@ def _look(config: FarmConfig) -> Leftovers:
         config.instance,
         capacity=config.ring.bytes,
         submitted_capacity=config.ring.submitted_bytes,
+        host_capacity=config.games.ring_bytes,
         experiences_at=N_STEPS_OFFSET,
     )
 
@@ -239,6 +240,8 @@ def _check_ports(config: FarmConfig) -> None:
     ports.check_free(config.serve.address, key="serve.address")
     if config.telemetry.metrics_address is not None:
         ports.check_free(config.telemetry.metrics_address, key="telemetry.metrics_address")
+    for address in config.games.addresses:
+        ports.check_free(address, key="games.address")
 
 
 def _check_room(config: FarmConfig, left: Leftovers | None) -> None:
@@ -249,13 +252,14 @@ def _check_room(config: FarmConfig, left: Leftovers | None) -> None:
     wanted, free = shared_memory_bytes(config), free_bytes()
     if left is not None and left.balance is not None:
         there = {ring.ring for ring in left.balance.rings}
-        missing = _wanted_rings(config).keys() - there
-        wanted = sum(_wanted_rings(config)[ring] + RING_OVERHEAD_BYTES for ring in missing)
+        missing = capacities(config).keys() - there
+        wanted = sum(capacities(config)[ring] + RING_OVERHEAD_BYTES for ring in missing)
     if wanted > free:
         raise SharedMemoryFullError(
             f"the farm wants {wanted} bytes of shared memory (worker.count="
-            f"{config.worker.count} rings of ring.bytes={config.ring.bytes}) and {free} are free "
-            f"in {SHM_DIR}; ask for less, stop another farm, or enlarge {SHM_DIR}"
+            f"{config.worker.count} rings of ring.bytes={config.ring.bytes}, games.hosts="
+            f"{config.games.hosts} of games.ring_bytes={config.games.ring_bytes}) and {free} are "
+            f"free in {SHM_DIR}; ask for less, stop another farm, or enlarge {SHM_DIR}"
         )
 
 
@@ -264,7 +268,7 @@ def _create(config: FarmConfig, lease: Lease, seed: int) -> Segments:
     with ExitStack() as undo:
         undo.callback(control.close)
         undo.callback(control.unlink)
-        for ring, capacity in _wanted_rings(config).items():
+        for ring, capacity in capacities(config).items():
             create_ring(config.instance, ring, capacity).close()
         # Last: without it, nobody can have been delivered anything from the rings.
         groups = create_groups(
@@ -272,6 +276,7 @@ def _create(config: FarmConfig, lease: Lease, seed: int) -> Segments:
             run_id=time.time_ns(),
             capacity=config.ring.bytes,
             n_rings=config.worker.count,
+            n_host_rings=config.games.hosts,
         )
         undo.pop_all()
     return Segments(control, groups)
@@ -284,12 +289,13 @@ def _adopt(config: FarmConfig, lease: Lease, left: Leftovers) -> Segments:
     with ExitStack() as undo:
         undo.callback(lease.close)
         remove_unfinished(instance, left)
-        missing = _wanted_rings(config).keys() - set(ring_indexes(instance))
+        missing = capacities(config).keys() - set(ring_indexes(instance))
         for ring in sorted(missing):
-            create_ring(instance, ring, _wanted_rings(config)[ring]).close()
+            create_ring(instance, ring, capacities(config)[ring]).close()
             undo.callback(unlink_segment, ring_name(instance, ring))
         groups = attach_groups(instance)
         groups.n_rings = max(groups.n_rings, config.worker.count)
+        groups.n_host_rings = max(groups.n_host_rings, config.games.hosts)
         groups.adoptions += 1
         for slot in groups.slots():
             if slot.name in OWN_GROUPS:
@@ -307,14 +313,6 @@ def _adopt(config: FarmConfig, lease: Lease, left: Leftovers) -> Segments:
         adoptions=groups.adoptions,
     )
     return Segments(control, groups)
-
-
-def _wanted_rings(config: FarmConfig) -> dict[int, int]:
-    """Capacity of every ring that the config has, by index."""
-    rings = dict.fromkeys(range(config.worker.count), config.ring.bytes)
-    if config.ring.submitted_bytes:
-        rings[SUBMITTED_RING] = config.ring.submitted_bytes
-    return rings
 
 
 def _log_balance(balance: Balance) -> None:

@@ -12,16 +12,24 @@ from enum import StrEnum
 from msgspec import Struct
 
 ROLLOUT_ROLE = "rollout"
+GAMES_ROLE = "games"
+PRODUCER_ROLES = frozenset({ROLLOUT_ROLE, GAMES_ROLE})
+"""Whoever has one of them publishes experiences in a ring of its own."""
 EXPERIENCES_SLOT = 0
 WARM_UP_SLOT = 1
 FIRST_ROLLOUT_SLOT = 2
 MAX_ROLLOUTS = 64
-"""Rollout workers take slots 2 to 65; those after the next are free for later roles."""
+"""Rollout workers take slots 2 to 65; those after the last below are free for later roles."""
 METRICS_SLOT = FIRST_ROLLOUT_SLOT + MAX_ROLLOUTS
+MAX_HOSTS = 4
+"""As `farm.shm.groups` has it, which loads NumPy: too early here for who sets up its threads."""
+FIRST_HOST_SLOT = METRICS_SLOT + 1
+GAMES_WARM_UP_SLOT = FIRST_HOST_SLOT + MAX_HOSTS
 
-# Metrics stop last, so that a drain can be watched. The experiences service compiles kernels of its
-# own, on another core than the warm-up.
-METRICS_STAGE, EXPERIENCES_STAGE, WARM_UP_STAGE, ROLLOUT_STAGE = range(4)
+# Metrics stop last, so that a drain can be watched; whoever publishes experiences stops before who
+# delivers them. The experiences service compiles kernels of its own, on another core than the
+# warm-ups, for which games hosts wait: theirs take longer than a start may.
+METRICS_STAGE, EXPERIENCES_STAGE, WARM_UP_STAGE, GAMES_STAGE, ROLLOUT_STAGE = range(5)
 
 
 class Kind(StrEnum):
@@ -64,6 +72,19 @@ def warm_up() -> ChildSpec:
     )
 
 
+def games_warm_up() -> ChildSpec:
+    """The task that does the same for the games hosts, beside it on another core."""
+    return ChildSpec(
+        name="warm-up-games",
+        role="warm-up",
+        index=1,
+        slot=GAMES_WARM_UP_SLOT,
+        target="farm.games.warm_up:main",
+        stage=WARM_UP_STAGE,
+        kind=Kind.TASK,
+    )
+
+
 def metrics() -> ChildSpec:
     """The endpoint of metrics and health."""
     return ChildSpec(
@@ -76,8 +97,8 @@ def metrics() -> ChildSpec:
     )
 
 
-def children_of(n_workers: int) -> tuple[ChildSpec, ...]:
-    """The experiences service and its `n_workers` rollout workers, in start order."""
+def children_of(n_workers: int, n_hosts: int = 0) -> tuple[ChildSpec, ...]:
+    """The experiences service, its games hosts and its rollout workers, in start order."""
     experiences = ChildSpec(
         name="experiences",
         role="experiences",
@@ -97,7 +118,18 @@ def children_of(n_workers: int) -> tuple[ChildSpec, ...]:
         )
         for index in range(n_workers)
     )
-    return (experiences, *rollouts)
+    hosts = tuple(
+        ChildSpec(
+            name=f"games-{index}",
+            role=GAMES_ROLE,
+            index=index,
+            slot=FIRST_HOST_SLOT + index,
+            target="farm.games.main:main",
+            stage=GAMES_STAGE,
+        )
+        for index in range(n_hosts)
+    )
+    return (experiences, *hosts, *rollouts)
 
 
 def start_order(specs: Iterable[ChildSpec]) -> list[ChildSpec]:

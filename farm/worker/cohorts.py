@@ -3,8 +3,9 @@
 A game is played to its end by the config that set it up, and what it becomes says so: a trajectory
 carries the epoch of the plan that it was played under, rewards and length included. So a config
 that changes what games are opens a new cohort, in which new games begin, and closes the one before,
-in which games only end. One that changes no more than how games are told (rewards, steps) goes to
-the newest cohort, from its next chunk on. What a full ring does concerns them all, at once.
+in which games only end. One that changes no more than how games are told (rewards, steps, which are
+recorded) goes to the newest cohort, from its next chunk on. What a full ring does concerns them
+all, at once.
 
 There are MAX_COHORTS at most: a config that comes while that many are under way waits for one to
 end, and the newest of those that wait is the one that gets its turn.
@@ -16,6 +17,7 @@ from farm.engine.settings import Settings
 from farm.engine.state import OUTCOME, PLAYING, Games, allocate
 from farm.worker import wire
 from farm.worker.plan import Plan, Scratch
+from farm.worker.tape import make_tape
 
 MAX_COHORTS = 4
 """One that is open, and three in which games end: memory is bounded by as many times the games."""
@@ -28,6 +30,7 @@ class Cohort:
         plan: settings.
         scratch: memory made for the plan.
         games: the games.
+        tape: room for those that are recorded.
         next: the one to go on with.
 
     Args:
@@ -40,7 +43,14 @@ class Cohort:
         self.plan = plan
         self.scratch = scratch
         self.games = allocate_games(plan, n_games)
+        self.tape = make_tape(plan, n_games)
         self.next = 0
+
+    def take(self, plan: Plan, scratch: Scratch) -> None:
+        """Go on by a plan that sets games up as the one so far does."""
+        self.plan, self.scratch = plan, scratch
+        if plan.record_every and not self.tape.state.size:
+            self.tape = make_tape(plan, self.tape.slot.size)
 
     @property
     def is_over(self) -> bool:
@@ -99,7 +109,7 @@ class Cohorts:
             return
         (plan, scratch), newest = self._waiting, self._cohorts[-1]
         if sets_up_the_same(newest.plan, plan):
-            newest.plan, newest.scratch = plan, scratch
+            newest.take(plan, scratch)
         elif len(self._cohorts) < MAX_COHORTS:
             newest.plan = newest.plan._replace(is_open=False)
             self._cohorts.append(Cohort(plan, scratch, self._n_games))

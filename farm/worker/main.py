@@ -23,6 +23,7 @@ from farm.shm.wake import MAX_WAIT_S, Doorbell
 from farm.supervisor.child import ChildContext
 from farm.worker import rollout
 from farm.worker.plan import Plan, Scratch, make_plan, make_scratch
+from farm.worker.recording import Keeper
 from farm.worker.rollout import Rollout
 
 _MIRRORED: Final = {
@@ -83,6 +84,7 @@ def _follow(context: ChildContext, player: Rollout) -> None:
 def _play(context: ChildContext, player: Rollout, ring: RingProducer) -> None:
     slot = context.slot
     bell = context.space_bells[context.index]
+    keeper = Keeper(context.instance, context.index, context.seed, context.log)
     while not context.stopping:
         now_ns = time.monotonic_ns()
         slot.beat(now_ns)
@@ -90,6 +92,10 @@ def _play(context: ChildContext, player: Rollout, ring: RingProducer) -> None:
         if player.poll(now_ns, time.time_ns()):
             if player.counts[rollout.RECORDS]:
                 context.data_bell.ring()
+            if player.counts[rollout.RECORDED]:
+                keeper.keep(player.take_recorded(), context.config)
+            if player.counts[rollout.UNRECORDED]:
+                keeper.miss(int(player.counts[rollout.UNRECORDED]))
             _count(slot, player)
             _mirror(slot, ring)
         else:

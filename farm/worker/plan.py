@@ -44,6 +44,8 @@ class Plan(NamedTuple):
     """Whether new games begin where others have ended (cohorts.py)."""
     memory: bool
     """Whether games keep what their seats have seen, and trajectories carry it."""
+    record_every: np.uint64
+    """Games of which the number is a multiple of this are recorded (tape.py); 0 records none."""
     chunk_bytes: int
     """Ring bytes one chunk of one game may take: a largest record a seat, and one to skip."""
     when_full: int
@@ -136,6 +138,7 @@ def make_plan(config: FarmConfig, seed: int) -> Plan:
         max_steps=steps,
         is_open=True,
         memory=memory,
+        record_every=np.uint64(config.worker.record_every),
         chunk_bytes=(n_seats + 1) * max_record_bytes(height * width, n_seats, steps, memory=memory),
         when_full=_WHEN_FULL[config.ring.when_full],
         sample_below=_threshold(config.ring.sample),

@@ -6,11 +6,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.engine.bits import int64
 from farm.engine.reset import reset_game
-from farm.engine.state import OUTCOME, PLAYING, Games, view
+from farm.engine.state import OUTCOME, PLAYING, Game, Games, view
 from farm.errors import CorruptDataError
-from farm.jit import kernel
+from farm.jit import inline, kernel
 from farm.policies.lineup import draw_lineup
+from farm.replay.model import Replay
 from farm.shm.atomics import fetch_add
 from farm.shm.control import NEXT_GAME_OFFSET
 from farm.shm.ring import PENDING, RingProducer, free_bytes, publish
@@ -18,6 +20,8 @@ from farm.shm.ring_layout import DATA_OFFSET
 from farm.worker.chunk import NO_ROOM, drop_chunk, play_chunk, write_chunk
 from farm.worker.cohorts import Cohorts
 from farm.worker.plan import BLOCK, SAMPLE, Plan, Scratch
+from farm.worker.recording import take_recorded
+from farm.worker.tape import NO_SLOT, Tape, begin_recording, end_recording, record_chunk
 
 # Words of `counts`: what one call did; what it dropped, the ring counts.
 TICKS: Final = 0
@@ -28,7 +32,11 @@ RECORDS: Final = 2
 GAMES_STARTED: Final = 3
 GAMES_FINISHED: Final = 4
 CHUNKS: Final = 5
-N_COUNTS: Final = 6
+RECORDED: Final = 6
+"""Games that ended on the tape."""
+UNRECORDED: Final = 7
+"""Games that were to be recorded, and had no slot of the tape."""
+N_COUNTS: Final = 8
 
 BATCH_NS: Final = 5_000_000
 """What a call should take: long against the 20 us it costs to enter one, short against a heartbeat
@@ -40,6 +48,7 @@ def play_batch(
     games: Games,
     plan: Plan,
     scratch: Scratch,
+    tape: Tape,
     control: NDArray[np.uint8],
     ring: NDArray[np.uint8],
     cursor: NDArray[np.int64],
@@ -62,6 +71,7 @@ def play_batch(
         games: the worker's games.
         plan: settings, read.
         scratch: memory of the chunk in the making.
+        tape: room for the games that are recorded.
         control: uint8[n], the control block; the next game number is taken from it atomically.
         ring: uint8[n], the worker's ring.
         cursor: int64[n], its producer's state.
@@ -75,7 +85,7 @@ def play_batch(
         the largest: the ring is damaged, and nothing of this call is published.
 
     Writes:
-        games, scratch, control, ring, cursor, counts.
+        games, scratch, tape, control, ring, cursor, counts.
     """
     counts[:] = 0
     n_games = games.n_seats.size
@@ -98,10 +108,12 @@ def play_batch(
             number = np.uint64(fetch_add(control, NEXT_GAME_OFFSET, 1))
             reset_game(games, g, plan.seed, number, plan.settings)
             counts[GAMES_STARTED] += 1
+            counts[UNRECORDED] += begin_recording(tape, g, number, plan.record_every)
         game = view(games, g)
         draw_lineup(plan.weights, plan.seed, games.game_number[g], scratch.codes)
         n_ticks = play_chunk(game, plan, scratch)
         is_over = game.status[OUTCOME] != PLAYING
+        counts[RECORDED] += _record(tape, g, game, n_ticks, scratch, is_over)
         if has_room:
             is_sampled = plan.when_full == SAMPLE and room_bytes < half_bytes
             written = write_chunk(
@@ -129,6 +141,25 @@ def play_batch(
     if counts[RECORDS] > 0:
         publish(ring, cursor, n_games_written)
     return g
+
+
+@inline
+def _record(
+    tape: Tape,
+    g: int,
+    game: Game,
+    n_ticks: int,
+    scratch: Scratch,
+    is_over: bool,  # noqa: FBT001 - Numba has no keyword-only arguments
+) -> bool:
+    """Put the chunk of a recorded game on the tape; whether it was its last one."""
+    slot = int64(tape.slot[g])
+    if slot == NO_SLOT:
+        return False
+    record_chunk(tape, slot, game, n_ticks, scratch)
+    if is_over:
+        end_recording(tape, slot, game)
+    return is_over
 
 
 class Rollout:
@@ -160,6 +191,12 @@ class Rollout:
         self._ring = ring
         self._n_chunks = 1
         self.counts = np.zeros(N_COUNTS, np.int64)
+        self._recorded: list[Replay] = []
+
+    def take_recorded(self) -> list[Replay]:
+        """The recorded games that have ended since the last call."""
+        recorded, self._recorded = self._recorded, []
+        return recorded
 
     def follow(self, plan: Plan, scratch: Scratch) -> None:
         """Go on by another plan, as `Cohorts.follow` has it."""
@@ -182,6 +219,7 @@ class Rollout:
             cohort.games,
             cohort.plan,
             cohort.scratch,
+            cohort.tape,
             self._control,
             ring.mem,
             ring.cursor,
@@ -196,6 +234,8 @@ class Rollout:
                 "its head was overwritten"
             )
         self._pace(time.monotonic_ns() - now_ns)
+        if self.counts[RECORDED]:
+            self._recorded.extend(take_recorded(cohort.tape, cohort.plan))
         return int(self.counts[TICKS])
 
     @property

@@ -17,6 +17,7 @@ from farm.supervisor.child import ChildContext
 from farm.worker.cohorts import allocate_games
 from farm.worker.plan import make_plan, make_scratch
 from farm.worker.rollout import EXPERIENCES, N_COUNTS, play_batch
+from farm.worker.tape import make_tape
 
 _MATCH = MatchConfig(board="10x10", seats=("random", "random"), cities=0)
 _WORKER = WorkerConfig(games=1, steps=4)
@@ -45,7 +46,8 @@ def compile_kernels() -> None:
     control = np.zeros(NEXT_GAME_OFFSET + 8, np.uint8)
     counts = np.zeros(N_COUNTS, np.int64)
     games = allocate_games(plan, 1)
-    play_batch(games, plan, scratch, control, ring, cursor, 0, 1, 0, counts)
+    tape = make_tape(plan, 1)
+    play_batch(games, plan, scratch, tape, control, ring, cursor, 0, 1, 0, counts)
     if counts[EXPERIENCES] == 0:
         raise AssertionError("the warm-up played nothing")
     park(ring, cursor, plan.chunk_bytes)

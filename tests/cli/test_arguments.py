@@ -6,7 +6,7 @@ from farm.cli.arguments import build_parser, parse
 from farm.errors import EXIT_USAGE
 from farm.version import __version__
 
-COMMANDS = ["up", "tail", "top", "audit", "drain", "logs", "config", "bench"]
+COMMANDS = ["up", "warm", "tail", "top", "audit", "drain", "logs", "config", "bench", "play"]
 
 
 def parsed(*argv):

@@ -79,6 +79,20 @@ def test_the_table_says_all_of_it_and_that_it_is_exact(farm, run_here, instance)
         assert words in done.stdout
 
 
+def test_the_ring_of_a_games_host_has_its_host_s_name(farm, run_here, instance):
+    assert farm
+    with create_ring(instance, 66, 1 << 16) as ring:
+        producer = RingProducer(ring)
+        kernels.drop(ring.mem, producer.cursor, kernels.RING_FULL, 2, 20)
+    code, found = audit(run_here, instance)
+    assert (code, [row["ring"] for row in found["rings"]]) == (0, [0, 66])
+    done = run_here("audit", "--instance", instance)
+    assert "games-1  " in done.stdout
+    farm[1].n_host_rings = 1
+    code, found = audit(run_here, instance)
+    assert (code, found["differences"]) == (EXIT_INTERNAL, ["the ring of games-0 is missing"])
+
+
 def test_what_does_not_add_up_is_exit_code_70_and_said_where(farm, run_here, instance):
     farm[2].settle(0, Settled(144, acknowledged=Amount(1, 10)))
     code, found = audit(run_here, instance)

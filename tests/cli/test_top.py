@@ -65,6 +65,25 @@ def test_a_farm_is_read_from_its_shared_memory(control, capsys):
     assert 0 <= child["heartbeat_age_s"] < 60
 
 
+def test_games_hosts_are_read_from_shared_memory_with_ring_and_address(control, capsys):
+    slot = control.children[3]
+    slot.assign("games-1", "games", 1)
+    slot.state = ChildState.READY
+    slot.set("games_open", 3)
+    slot.set("seats_connected", 5)
+    control.set_game_address(1, "127.0.0.1:50062")
+    with create_ring(control.instance, 66, 1 << 16) as segment:
+        producer = RingProducer(segment)
+        producer.try_claim((1 << 14) - 8)
+        producer.publish()
+        del producer
+    assert main(["top", "--instance", control.instance, "--once", "--json"]) == 0
+    farm = json.loads(capsys.readouterr().out)
+    games = {"addresses": ["127.0.0.1:50062"], "games_open": 3, "seats_connected": 5}
+    assert farm["games"] == games
+    assert [child["ring_fill"] for child in farm["children"]] == [0.0, 0.25]
+
+
 @pytest.fixture
 def groups(control):
     """Two groups; records of 512 bytes are in the ring of the first worker, which is full."""

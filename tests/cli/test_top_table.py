@@ -1,6 +1,7 @@
 """Rates and the table, from samples made by hand."""
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from farm.cli.top_sample import ChildSample, FarmSample, GroupSample, HeldRing
@@ -62,6 +63,17 @@ def test_rates_are_differences_over_the_time_between_two_samples():
     (row,) = rows(after, before).children
     assert (row.steps_per_s, row.experiences_per_s) == (500.0, 1000.0)
     assert (row.blocked, row.cpu, row.ring_fill) == (0.25, 0.75, 0.25)
+
+
+def test_games_hosts_are_told_together_with_their_addresses():
+    host = {"role": "games", "ring_fill": 0.5}
+    counters = {"games_open": 1_200, "seats_connected": 7}
+    hosts = [child(f"games-{index}", counters=counters, **host) for index in range(2)]
+    picture = replace(farm(*hosts), game_addresses=("127.0.0.1:50061", "127.0.0.1:50062"))
+    text = shown(rows(picture, None))
+    assert "games 127.0.0.1:50061 127.0.0.1:50062  2,400 open, 14 seats connected" in text
+    assert "games-1" in text
+    assert "seats connected" not in shown(rows(farm(child()), None))
 
 
 def test_without_an_earlier_sample_there_are_no_rates():

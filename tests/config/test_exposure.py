@@ -65,6 +65,21 @@ def files(tmp_path):
     return {name: str(file) for name, file in named.items()}
 
 
+HOSTED = {"hosts": 1, "address": "0.0.0.0:9"}
+
+
+def test_games_hosts_are_guarded_as_the_service_is_and_only_where_there_are_any(files):
+    config = to_config({"games": HOSTED})
+    with pytest.raises(ConfigError, match=r"security\.insecure=true") as refused:
+        check(config, policies=POLICIES)
+    assert refused.value.key == "games.address"
+    assert keys_of(games=HOSTED, security=files) == []
+    pair = {name: files[name] for name in ("tls_cert", "tls_key")}
+    assert keys_of(games=HOSTED, security=pair) == ["games.address"]
+    assert keys_of(games=HOSTED | {"hosts": 0}) == []
+    assert exposed(config) == {"games.address": "0.0.0.0:9"}
+
+
 def keys_of(**tree):
     return [problem.key for problem in problems(to_config(tree), policies=POLICIES)]
 

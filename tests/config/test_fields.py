@@ -60,7 +60,7 @@ def test_the_reload_class_is_that_of_the_schema():
 
 def test_bounds_and_choices_are_told_in_words():
     told = {field.key: field.type_text for field in fields()}
-    assert told["worker.count"] == "int, 1 to 64"
+    assert told["worker.count"] == "int, 0 to 64"
     assert told["serve.drain_s"] == "number, above 0 and at most 86,400"
     assert told["match.seats"] == "list of text"
     assert told["seed"].endswith("or null")

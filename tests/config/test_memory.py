@@ -5,6 +5,8 @@ import pytest
 from farm.config.convert import to_config
 from farm.config.memory import (
     chunk_bound_bytes,
+    host_record_bound_bytes,
+    host_ring_bound_bytes,
     record_bound_bytes,
     ring_bound_bytes,
     shared_memory_bytes,
@@ -64,6 +66,24 @@ def test_a_record_holds_the_largest_board_that_a_match_can_get():
     official = to_config({"match": {"map": "official", "board": "4x4"}})
     uniform = to_config({"match": {"board": "23x23"}})
     assert record_bound_bytes(official) == record_bound_bytes(uniform)
+
+
+def test_every_games_host_has_a_ring_of_its_own():
+    games = {"hosts": 3, "ring_bytes": 1 << 20}
+    more = shared_memory_bytes(to_config({"games": games})) - shared_memory_bytes(to_config({}))
+    assert more == 3 * ring_segment_bytes(1 << 20)
+
+
+@pytest.mark.parametrize("shape", [("4", 2, 1), ("64", 16, 32), ("64", 16, 256)])
+def test_a_host_s_ring_that_passes_takes_its_largest_record_whatever_the_position(shape):
+    wire = pytest.importorskip("farm.worker.wire")
+    side, n_seats, steps = shape
+    games = {"max_side": int(side), "max_seats": n_seats}
+    config = to_config({"games": games, "worker": {"steps": steps}})
+    block = compressed_bound(payload_bytes(int(side) ** 2, n_seats, steps))
+    n_bytes = RECORD_HEADER.itemsize + wire.MAX_HEAD_BYTES + block
+    assert record_bytes(n_bytes) <= host_record_bound_bytes(config)
+    assert n_bytes <= max_payload_bytes(host_ring_bound_bytes(config))
 
 
 def test_a_farm_that_takes_nothing_in_has_no_ring_for_it():

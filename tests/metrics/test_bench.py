@@ -15,5 +15,5 @@ def test_a_farm_of_64_workers_is_scraped_and_costs_less_than_64_of_one():
 
 def test_a_pretended_farm_leaves_nothing(instance):
     with scrape.pretended_farm(instance, 2, 1):
-        assert len(list_segments(instance)) == 4
+        assert len(list_segments(instance)) == 5
     assert list_segments(instance) == []

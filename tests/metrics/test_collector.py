@@ -25,13 +25,53 @@ def test_every_family_has_samples_on_a_farm_with_everything(farm):
 def test_counters_of_workers_are_theirs_alone(farm):
     farm.child("rollout-0").set("env_steps", 11)
     farm.child("rollout-1").set("env_steps", 22)
+    farm.child("games-0").set("env_steps", 44)
     farm.child("experiences").set("env_steps", 33)
     samples = farm.samples()
     found = {name: n for name, n in samples.items() if name.startswith("farm_environment_steps")}
     assert found == {
         'farm_environment_steps_total{worker="0"}': 11,
         'farm_environment_steps_total{worker="1"}': 22,
+        'farm_environment_steps_total{worker="games-0"}': 44,
     }
+
+
+def test_a_games_host_says_who_plays_there_and_how_long_they_wait(farm):
+    slot = farm.child("games-0")
+    counters = {"games_open": 3, "seats_connected": 5, "streams": 4, "rpc_errors": 2}
+    for counter, n in (counters | {"actions_accepted": 900, "actions_rejected": 7}).items():
+        slot.set(counter, n)
+    before = farm.samples()
+    for took_us in (100, 101, 2_500_000, 11_000_000):
+        slot.observe("action_latency_us", took_us)
+    samples = farm.samples()
+    host = 'child="games-0"'
+    assert samples[f"farm_games_open{{{host}}}"] == 3
+    assert samples[f"farm_seats_connected{{{host}}}"] == 5
+    assert samples[f"farm_game_streams{{{host}}}"] == 4
+    assert samples[f"farm_game_rpc_errors_total{{{host}}}"] == 2
+    assert samples[f'farm_actions_total{{{host},outcome="accepted"}}'] == 900
+    assert samples[f'farm_actions_total{{{host},outcome="rejected"}}'] == 7
+    assert samples[f'farm_games_host_info{{{host},address="127.0.0.1:50061"}}'] == 1
+
+    def more(name):
+        return samples[name] - before[name]
+
+    for bound, n in (("0.0001", 1), ("0.0002", 2), ("1.0", 2), ("10.0", 3), ("+Inf", 4)):
+        assert more(f'farm_action_latency_seconds_bucket{{{host},le="{bound}"}}') == n
+    assert more(f"farm_action_latency_seconds_count{{{host}}}") == 4
+    assert more(f"farm_action_latency_seconds_sum{{{host}}}") == pytest.approx(13.500201)
+
+
+def test_the_ring_of_a_games_host_is_called_as_it_is(farm):
+    samples = farm.samples()
+    assert samples['farm_ring_capacity_bytes{worker="games-0"}'] == RING_BYTES
+    assert samples['farm_produced_records_total{worker="games-0"}'] == 1_000_065 - 30 - 20
+
+
+def test_a_games_host_without_an_address_is_not_told_as_one(farm):
+    farm.control.set_game_address(0, "")
+    assert not any(name.startswith("farm_games_host_info") for name in farm.samples())
 
 
 def test_waiting_is_told_in_seconds(farm):
@@ -147,6 +187,17 @@ def test_reloads_are_counted_by_outcome_with_the_last_one_s_success_and_duration
     assert samples["farm_config_reload_duration_seconds"] == 0.25
 
 
+def test_the_durations_of_reloads_are_a_histogram(farm):
+    for took_us in (900, 1_500, 40_000):
+        farm.control.observe_reload(took_us)
+    samples = farm.samples()
+    name = "farm_config_reload_seconds"
+    found = [samples[f'{name}_bucket{{le="{bound}"}}'] for bound in ("0.001", "0.002", "+Inf")]
+    assert found == [1, 2, 3]
+    assert (samples[f"{name}_count"], samples[f"{name}_sum"]) == (3, 0.0424)
+    assert samples["farm_config_reload_duration_seconds"] == 0.04
+
+
 def test_the_farm_says_its_state_config_and_age(farm):
     farm.control.state = FarmState.DRAINING
     farm.control.started_ns = time.time_ns() - 90_000_000_000
@@ -164,18 +215,18 @@ def test_a_group_lags_by_what_it_has_not_settled_in_all_rings(farm):
     with attach_groups(farm.instance) as block:
         slot = block.find("group-0")
         slot.n_members = 3
-        for worker, behind in ((0, 100), (1, 28)):
+        for worker, behind in ((0, 100), (1, 28), (65, 1000)):
             with attach_ring(farm.instance, worker) as ring:
                 position = ring.load(TAIL_OFFSET) - behind
             acknowledged, filtered = Amount(10, 310), Amount(1, 31)
             slot.settle(worker, Settled(position, acknowledged=acknowledged, filtered=filtered))
     samples = farm.samples()
-    assert samples['farm_group_lag_bytes{group="group-0"}'] == 128
+    assert samples['farm_group_lag_bytes{group="group-0"}'] == 1128
     assert samples['farm_group_members{group="group-0"}'] == 3
     name = 'farm_group_settled_{}_total{{group="group-0",outcome="{}"}}'
-    assert samples[name.format("records", "acknowledged")] == 20
-    assert samples[name.format("experiences", "acknowledged")] == 620
-    assert samples[name.format("records", "filtered")] == 2
+    assert samples[name.format("records", "acknowledged")] == 30
+    assert samples[name.format("experiences", "acknowledged")] == 930
+    assert samples[name.format("records", "filtered")] == 3
     assert samples[name.format("records", "corrupt")] == 0
     assert samples['farm_group_info{group="group-0",kind="lossless",declared="yes"}'] == 1
 
@@ -220,7 +271,7 @@ def test_a_segment_that_cannot_be_read_is_counted_and_the_rest_is_there(farm):
 def test_segments_of_a_farm_whose_name_begins_alike_are_not_ours(farm):
     with pretended_farm(f"{farm.instance}-b", 3, 1):
         segments = [name for name in farm.samples() if name.startswith("farm_segment_bytes")]
-    assert len(segments) == 4
+    assert len(segments) == 5
 
 
 def test_only_the_first_scrape_maps_anything(farm, monkeypatch):

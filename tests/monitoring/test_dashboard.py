@@ -18,7 +18,7 @@ COUNTED_OTHERWISE = {
     "farm_group_settled_experiences_total",
 }
 """Not shown: the same is shown in experiences, or in records."""
-SECTIONS = ["Throughput", "Delivery", "Rings", "Children", "Resources"]
+SECTIONS = ["Throughput", "Delivery", "Rings", "Games", "Children", "Resources"]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from farm.replay.model import (
     Order,
     Replay,
     Rules,
+    ToyMap,
 )
 
 FOLDER = Path(__file__).parents[2] / "../shared/conformance"
@@ -109,6 +110,15 @@ def replays(draw):
             game_number=draw(st.integers(0, 2**64 - 1)),
             pad=draw(st.booleans()),
         )
+    elif draw(st.booleans()):
+        numbers = st.integers(0, 2**64 - 1)
+        board = ToyMap(
+            height=height,
+            width=width,
+            n_seats=n_seats,
+            seed=draw(numbers),
+            game_number=draw(numbers),
+        )
     else:
         numbers = st.integers(0, 2**64 - 1)
         board = GeneratedMap(
@@ -132,6 +142,7 @@ def replays(draw):
         ),
         map=board,
         n_ticks=draw(st.integers(n_hashes, 600)),
+        max_ticks=draw(st.integers(0, 600)),
         orders=tuple(sorted(orders, key=lambda order: order.tick)),
         leaves=tuple(sorted(leaves, key=lambda leave: leave.tick)),
         hashes=draw(st.binary(min_size=6 * n_hashes, max_size=6 * n_hashes)),

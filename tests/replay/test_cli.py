@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 from replay.games import ABSENT, FOLDER, march, wandering
+from replay.test_journal import COURSE, WRITTEN, end_of, written
 
 import farm
 from farm.cli.main import main
 from farm.errors import EXIT_INTERNAL, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE
 from farm.replay.files import read_replays, write_replays
+from farm.replay.journal import decode, to_replay
 from farm.replay.simulate import with_hashes
 
 ROOT = Path(farm.__file__).resolve().parents[1]
@@ -141,6 +143,41 @@ def test_games_are_imported_and_hashed_on_request(run_here, games):
     hashed = [found.replay for found in read_replays(out)]
     assert hashed == [kept[0], with_hashes(kept[1])]
     assert hashed[1].n_hashes == 8
+
+
+@pytest.fixture
+def journals(tmp_path):
+    """A folder of two journals: of a game that goes on, and in `ended` of one that was ended."""
+    (tmp_path / "ended").mkdir()
+    (tmp_path / "7.journal").write_bytes(WRITTEN + b"torn")
+    end = end_of(to_replay(decode(WRITTEN)))
+    (tmp_path / "ended" / "6.journal").write_bytes(written([*COURSE, end]))
+    (tmp_path / "ended" / "5.damaged").write_bytes(b"noise")
+    return tmp_path
+
+
+def test_a_journal_says_whether_its_game_has_ended(run_here, journals):
+    done = run_here(journals / "7.journal", journals / "ended" / "6.journal")
+    going, ended = done.stdout.splitlines()
+    assert going.endswith(
+        "  3 ticks  unfinished  no hashes to compare  "
+        "journal of a game that has not ended, 4 bytes cut off its end  "
+        f"in {journals / '7.journal'}"
+    )
+    assert "  1 hash agree  journal of an ended game  in" in ended
+    assert done.returncode == EXIT_OK
+
+
+def test_the_journals_of_a_folder_are_checked_together(run_here, journals):
+    done = run_here("--check", journals)
+    assert done.stdout.startswith("2 games, 6 ticks, 1 hash compared (1 game without any), 0 mis")
+    assert run_here(journals / "ended", "--export-text").stdout.startswith("game 7\n")
+
+
+def test_a_folder_without_recordings_is_a_usage_error(run_here, tmp_path):
+    done = run_here(tmp_path)
+    assert done.returncode == EXIT_USAGE
+    assert done.stderr == f"farm: {tmp_path}: no .journal or .replay files in this folder\n"
 
 
 @pytest.mark.parametrize("choice", ["1", "march"])

@@ -5,11 +5,11 @@ import json
 
 import pytest
 from replay.games import BOARD, march, wandering
+from replay.test_journal import STARTS, WRITTEN
 from replay.test_lzstring import compress
 
 from farm.engine import rules
 from farm.errors import EXIT_INTERNAL, EXIT_UNAVAILABLE, FileAccessError, ReplayError
-from farm.replay import files
 from farm.replay.codec import encode
 from farm.replay.files import read_replays, write_replays
 from farm.replay.lines import read_line
@@ -113,6 +113,14 @@ def test_a_game_without_an_id_is_named_by_its_line():
     assert read_line(line({k: v for k, v in RECORDED.items() if k != "id"}), 7).game_id == "line 7"
 
 
+def test_no_start_of_another_format_forgets_what_waits():
+    machine_made = read_line(line(MACHINE_MADE, orders=[[[0, -1, 1, 0]]]), 1)
+    recorded = read_line(line(RECORDED, moves=[[0, -1, 1, 0, 2]]), 1)
+    from_file = read_official(official(at_10=[[0, -1, 1, 0, 2]]))
+    for replay in (machine_made, recorded, from_file):
+        assert [order.start for order in replay.orders] == [-2]
+
+
 def test_unknown_fields_of_a_line_are_left_alone():
     assert read_line(line(RECORDED, comment="a close one"), 1) == read_line(line(RECORDED), 1)
 
@@ -184,6 +192,8 @@ def test_an_official_game_that_the_farm_cannot_play_is_refused_with_the_reason(
         ("plain.jsonl", line(RECORDED)),
         ("packed.jsonl.gz", gzip.compress(line(MACHINE_MADE) + b"\n")),
         ("official.gior", official()),
+        ("7.journal", WRITTEN),
+        ("renamed.jsonl", WRITTEN),
     ],
 )
 def test_a_file_is_known_by_its_contents(tmp_path, name, data):
@@ -204,6 +214,8 @@ def test_a_file_is_known_by_its_contents(tmp_path, name, data):
         ("none.replay", encode([]), "holds no games"),
         ("cut.jsonl.gz", gzip.compress(line(RECORDED))[:-20], "damaged gzip data"),
         ("cut.replay", encode([march()])[:-1], "bytes of games"),
+        ("cut.journal", WRITTEN[: STARTS[0] - 1], "no whole header"),
+        ("gap.journal", WRITTEN[: STARTS[1]] + WRITTEN[STARTS[1] + 5 :], "entry 2, .* damaged"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_name_and_the_reason(tmp_path, name, data, words):
@@ -226,11 +238,12 @@ def test_a_file_that_cannot_be_opened_is_refused_with_its_name(tmp_path, name):
     [
         ("MAX_OFFICIAL_BYTES", "a.gior", official()),
         ("MAX_LINE_BYTES", "a.jsonl", line(RECORDED)),
+        ("journal.MAX_FILE_BYTES", "a.journal", WRITTEN),
         ("MAX_UNPACKED_BYTES", "a.jsonl.gz", gzip.compress(line(RECORDED))),
     ],
 )
 def test_an_oversized_file_is_refused(tmp_path, monkeypatch, bound, name, data):
-    monkeypatch.setattr(files, bound, 100)
+    monkeypatch.setattr(f"farm.replay.files.{bound}", 100)
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ReplayError, match=r"100\b.* bytes"):
         list(read_replays(tmp_path / name))

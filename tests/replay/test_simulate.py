@@ -13,7 +13,16 @@ from farm.engine import rules
 from farm.replay.codec import decode, encode
 from farm.replay.digest import digest_bytes
 from farm.replay.files import read_replays
-from farm.replay.model import GeneratedMap, Leave, OfficialMap, Order, Replay, Rules
+from farm.replay.model import (
+    FORGET,
+    GeneratedMap,
+    Leave,
+    OfficialMap,
+    Order,
+    Replay,
+    Rules,
+    ToyMap,
+)
 from farm.replay.simulate import Playback, queue_capacity, verify, with_hashes
 from farm.replay.text import playthrough
 
@@ -158,18 +167,42 @@ def test_an_official_map_comes_from_its_seed_and_plays_as_it_was_recorded(pad):
     assert f"board {start.height}x{start.width}, 4 seats" in "\n".join(playthrough(read, every=60))
 
 
-ARRIVALS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 1)), max_size=60)
+def test_a_toy_map_comes_from_its_seed():
+    def first_digest(**fields):
+        board = ToyMap(**{"height": 5, "width": 6, "n_seats": 8, "seed": 7, **fields})
+        return Playback(Replay(game_id="", rules=OFFICIAL, map=board, n_ticks=1)).digest()
+
+    assert first_digest(game_number=3) == first_digest(game_number=3)
+    assert len({first_digest(game_number=number) for number in range(4)}) == 4
+
+
+def test_a_game_that_reaches_its_last_tick_is_over_and_nobody_won():
+    replay = structs.replace(wandering(), max_ticks=40, leaves=())
+    verdict = verify(replay)
+    assert (verdict.n_ticks, verdict.is_over, verdict.winners) == (40, True, ())
+    assert list(playthrough(replay, every=99))[-1] == "nobody won after 40 ticks"
+
+
+ARRIVALS = st.lists(
+    st.tuples(st.integers(0, 30), st.integers(0, 1), st.sampled_from((0, 0, 0, FORGET))),
+    max_size=60,
+)
 
 
 @given(ARRIVALS)
 def test_the_queues_are_as_long_as_they_can_become(arrivals):
-    orders = [Order(tick, seat, 0, 1, 0) for tick, seat in sorted(arrivals)]
+    orders = [
+        Order(tick, seat, start, 1, 0)
+        for tick, seat, start in sorted(arrivals, key=lambda arrival: arrival[0])
+    ]
     longest = 1
     for seat in (0, 1):
         waiting = 0
         for tick in range(31):
-            waiting += sum(order.tick == tick and order.seat == seat for order in orders)
-            longest = max(longest, waiting)
+            for order in orders:
+                if (order.tick, order.seat) == (tick, seat):
+                    waiting = 0 if order.start == FORGET else waiting + 1
+                    longest = max(longest, waiting)
             waiting = max(waiting - 1, 0)
     assert queue_capacity(orders, 2) == longest
 
@@ -183,3 +216,15 @@ def test_orders_sent_far_ahead_wait_for_their_turn_behind_invalid_ones():
         playback.step()
         owned.append(int((playback.games.owner[0, :4] == 0).sum()))
     assert owned == [1] * 6 + [2, 3, 4]
+
+
+def test_an_order_to_forget_empties_the_queue_of_its_seat_alone():
+    ahead = [Order(4, 0, start, start + 1, 0) for start in (0, 1, 2)]
+    others = [Order(4, 1, start, start - 1, 0) for start in (15, 14)]
+    orders = (*ahead, *others, Order(5, 0, FORGET, 0, 0))
+    playback = Playback(structs.replace(march(), orders=orders, leaves=()))
+    while playback.tick < 9:
+        playback.step()
+    owner = playback.games.owner[0]
+    assert owner[:4].tolist() == [0, 0, -1, -1]
+    assert owner[12:].tolist() == [-1, 1, 1, 1]

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 from replay.games import march, wandering
 
-from farm.replay.look import FOG_OWNER, Look, cell_texts, column_width, look
+from farm.engine.state import MOUNTAIN_OWNER, NEUTRAL_OWNER
+from farm.replay.characters import MOUNTAIN, NEUTRAL, column_width
+from farm.replay.look import FOG_OWNER, Look, cell_texts, look
+from farm.replay.model import FORGET, Order
 from farm.replay.simulate import Playback
 from farm.replay.text import board_lines, playthrough
 from farm.spec import tiles
@@ -15,8 +19,18 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "march.txt"
 """Written by `list(playthrough(march()))`; read the difference before you replace it."""
 
 
+def test_owners_that_are_no_seats_have_the_engines_codes():
+    assert (NEUTRAL, MOUNTAIN) == (NEUTRAL_OWNER, MOUNTAIN_OWNER)
+
+
 def test_a_playthrough_is_the_golden_one():
     assert "\n".join([*playthrough(march()), ""]) == GOLDEN.read_text()
+
+
+def test_what_a_player_takes_back_is_said():
+    game = march()
+    replay = structs.replace(game, orders=(*game.orders[:2], Order(5, 0, FORGET, 0, 0)))
+    assert "tick 5: A forgets" in list(playthrough(replay))
 
 
 def test_every_so_many_ticks_leaves_boards_out_but_no_order():

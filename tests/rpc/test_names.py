@@ -2,7 +2,7 @@
 
 from farm.config.schema import ServeConfig
 from farm.rpc import names
-from farm.rpc.v1 import experience_pb2
+from farm.rpc.v1 import experience_pb2, games_pb2
 from farm.spec.limits import MAX_CELLS, MAX_SEATS, MAX_STEPS
 from farm.spec.trajectory import compressed_bound, payload_bytes
 
@@ -26,6 +26,13 @@ def test_every_method_of_the_proto_file_has_its_name():
         names.GET_FARM_INFO,
     }
     assert named == {method.name for method in service().methods}
+
+
+def test_every_method_of_the_game_service_has_its_name():
+    service = games_pb2.DESCRIPTOR.services_by_name["GameService"]
+    assert service.full_name == names.GAME_SERVICE
+    named = {value for name, value in vars(names).items() if name.isupper()}
+    assert {method.name for method in service.methods} <= named
 
 
 def test_a_path_is_what_grpc_calls():

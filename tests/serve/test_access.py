@@ -13,6 +13,7 @@ from farm.config.check import check
 from farm.config.tokens import find_bearer, read_tokens
 from farm.errors import ConfigError, RejectedError, UsageError
 from farm.rpc import names
+from farm.rpc.v1 import experience_pb2, games_pb2
 from farm.serve.access import NEEDS, OPEN
 
 ROLES = ("observe", "play", "train", "admin")
@@ -196,10 +197,17 @@ def test_a_token_does_not_cross_a_network_in_plaintext(monkeypatch):
 
 
 def test_every_method_of_the_service_has_a_role():
-    own = {getattr(names, name) for name in dir(names) if name.isupper()}
-    methods = {one for one in own if isinstance(one, str) and one[0].isupper() and "." not in one}
-    assert {names.method_path(one) for one in methods} <= set(NEEDS)
+    for file in (experience_pb2, games_pb2):
+        for service in file.DESCRIPTOR.services_by_name.values():
+            paths = {names.method_path(one.name, service.full_name) for one in service.methods}
+            assert paths <= set(NEEDS)
     assert not OPEN & set(NEEDS)
+
+
+def test_games_are_listed_by_who_observes_and_played_by_who_plays():
+    needed = {path.rpartition("/")[2]: NEEDS[path] for path in NEEDS if "GameService" in path}
+    assert needed.pop(names.LIST_GAMES) == "observe"
+    assert set(needed.values()) == {"play"}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from grouping import (
     take,
 )
 from handmade import Spec
+from msgspec.structs import replace
 from subscribing import (
     Raw,
     entry_bytes,
@@ -74,9 +75,7 @@ def test_a_group_that_is_no_longer_declared_stays_and_one_declared_anew_changes_
     serving.stop_service()
     serve_config = serving.config.serve
     declared = type(serve_config)(address=serve_config.address, groups={"viewer": "sample:0.5"})
-    serving.config = type(serving.config)(
-        match=serving.config.match, serve=declared, instance=serving.config.instance
-    )
+    serving.config = replace(serving.config, serve=declared)
     serving.start()
     assert not group_stats(serving, "eval").declared
     viewer = group_stats(serving, "viewer")

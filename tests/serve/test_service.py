@@ -210,6 +210,20 @@ def test_discovery_names_the_endpoint_of_metrics_if_there_is_one(serve):
     }
 
 
+def test_discovery_names_every_games_host_that_has_bound_an_address(serve):
+    serving = serve()
+    address = serving.address
+    serving.control.set_game_address(0, "127.0.0.1:50061")
+    serving.control.set_game_address(2, "127.0.0.1:50063")
+    with Client(address) as client:
+        endpoints = client.info().endpoints
+    assert endpoints == {
+        names.EXPERIENCE_SERVICE: address,
+        names.GAME_SERVICE: "127.0.0.1:50061",
+        f"{names.GAME_SERVICE}/2": "127.0.0.1:50063",
+    }
+
+
 def test_every_message_is_counted_by_its_size(serve):
     serving = serve()
     serving.ring.write(*[Spec(seed=seed) for seed in range(20)])

@@ -3,6 +3,7 @@
 import pytest
 
 from farm.serve.stall import GAP_NS, Holder, Look, StallWatch
+from farm.shm.groups import FIRST_HOST_RING
 
 WARN_NS = 10_000_000_000
 STEP_NS = 200_000_000
@@ -93,3 +94,11 @@ def test_who_holds_the_ring_and_what_to_change_is_part_of_it(holder, advice):
     assert stall.group == (holder.group if holder else "")
     assert stall.members == (holder.members if holder else 0)
     assert stall.last_ack_age_s == (holder.last_ack_age_s if holder else -1.0)
+
+
+def test_of_a_games_host_s_ring_it_is_said_that_no_game_waits():
+    watched = Watched()
+    watched.see(12, look(worker=FIRST_HOST_RING, holder=None))
+    (stall,) = watched.watch.stalls
+    assert "dropped by count" in stall.advice
+    assert "ring.when_full" not in stall.advice

@@ -12,11 +12,13 @@ from farm.shm.control import (
     MAX_CHILDREN,
     MAX_CONFIG_BYTES,
     NEXT_GAME_OFFSET,
+    RELOAD_US,
     RESTART_REASONS,
     ChildState,
     ControlBlock,
     FarmState,
 )
+from farm.shm.groups import MAX_HOSTS
 from farm.shm.lease import acquire_instance
 from farm.shm.ring_layout import create_ring
 from farm.shm.segment import list_segments
@@ -89,11 +91,43 @@ def test_a_value_is_counted_in_the_bucket_whose_bound_it_does_not_pass(block, se
     assert total == 1024 + 1025 + 2 * (1 << 24) + 1
 
 
+def test_every_games_host_says_where_it_listens_beside_all_other_addresses(block, seen):
+    assert seen.game_addresses == ("",) * MAX_HOSTS
+    block.address, block.metrics_address = "a:1", "b:2"
+    for host in range(MAX_HOSTS):
+        block.set_game_address(host, f"{'h' * 240}:{host}")
+    assert (seen.address, seen.metrics_address) == ("a:1", "b:2")
+    assert seen.game_addresses == tuple(f"{'h' * 240}:{host}" for host in range(MAX_HOSTS))
+    assert (seen.reload_histogram().total, seen.load_config()) == (0, (0, b""))
+
+
+def test_durations_of_reloads_are_a_histogram_and_the_last_one(block, seen):
+    for took_us in (900, 1_000, 1_001, 10_000_000, 10_000_001):
+        block.observe_reload(took_us)
+    counts, total = seen.reload_histogram()
+    assert counts == (2, 1, *(0,) * 10, 1, 1)
+    assert total == 900 + 1_000 + 1_001 + 10_000_000 + 10_000_001
+    assert seen.reload_took_us == 10_000_001
+    assert seen.game_addresses == ("",) * MAX_HOSTS
+    assert seen.load_config() == (0, b"")
+
+
+def test_the_two_histograms_of_a_slot_do_not_touch(block, seen):
+    child = block.children[1]
+    for value in (100, 101, 10_000_000, 10_000_001):
+        child.observe("action_latency_us", value)
+    counts, total = seen.children[1].histogram("action_latency_us")
+    assert counts == (1, 1, *(0,) * 11, 1, 1)
+    assert total == 100 + 101 + 10_000_000 + 10_000_001
+    assert seen.children[1].histogram("served_batch_bytes").total == 0
+    assert seen.children[2].histogram("served_batch_bytes").total == 0
+
+
 def test_labels_of_a_slot_fit_their_room():
     assert len(COUNTERS) <= 32
     assert len(RESTART_REASONS) <= 16
     assert len(HISTOGRAMS) <= 4
-    for bounds in HISTOGRAMS.values():
+    for bounds in (*HISTOGRAMS.values(), RELOAD_US):
         assert len(bounds) <= 14
         assert sorted(set(bounds)) == list(bounds)
 

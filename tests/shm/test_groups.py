@@ -24,7 +24,7 @@ STORES_OF_CHECKPOINT = 3
 
 @pytest.fixture
 def block(instance):
-    with create_groups(instance, run_id=77, capacity=1 << 16, n_rings=2) as made:
+    with create_groups(instance, run_id=77, capacity=1 << 16, n_rings=2, n_host_rings=3) as made:
         yield made
 
 
@@ -38,6 +38,7 @@ def progress(step):
 def test_what_the_supervisor_made_everyone_reads(instance):
     with attach_groups(instance, readonly=True) as seen:
         assert (seen.run_id, seen.capacity, seen.n_rings, seen.adoptions) == (77, 1 << 16, 2, 0)
+        assert seen.n_host_rings == 3
         assert seen.slots() == []
         assert seen.find("trainer") is None
         assert seen.released(0) == Released()

@@ -1,10 +1,17 @@
 """What a farm takes over from a dead one of its name, what it refuses, and what it keeps."""
 
+import socket
+
 import msgspec
 import pytest
 
 from farm.config.convert import to_config
-from farm.errors import InstanceRunningError, LeftoversError, SharedMemoryFullError
+from farm.errors import (
+    AddressInUseError,
+    InstanceRunningError,
+    LeftoversError,
+    SharedMemoryFullError,
+)
 from farm.shm.control import ChildState, ControlBlock
 from farm.shm.groups import GROUPS_BYTES, Amount, GroupKind, Released, Settled, attach_groups
 from farm.shm.lease import running_pid
@@ -17,6 +24,7 @@ from farm.supervisor.companion import TAIL_GROUP
 from farm.supervisor.segments import owed_records, take_leftovers, take_segments
 
 RING_BYTES = 1 << 18
+HOSTS = {"hosts": 2, "ring_bytes": 1 << 20, "address": "127.0.0.1:0"}
 
 
 @pytest.fixture
@@ -83,6 +91,69 @@ def test_a_fresh_farm_has_a_ring_for_each_worker_and_one_for_what_is_handed_in(f
         assert (groups.capacity, groups.n_rings, groups.adoptions) == (RING_BYTES, 2, 0)
         assert groups.run_id > 0
     assert farm.control.seed == 5
+
+
+def test_every_games_host_has_a_ring_of_a_size_of_its_own(config_of, instance):
+    taken = take_segments(config_of(games=HOSTS), seed=5)
+    assert ring_indexes(instance) == [0, 64, 65, 66]
+    for ring in (65, 66):
+        with attach_ring(instance, ring) as segment:
+            assert segment.parameter == HOSTS["ring_bytes"]
+    with attach_groups(instance) as groups:
+        assert (groups.n_rings, groups.n_host_rings) == (1, 2)
+    write(instance, 66, 4)
+    assert taken.balance().sums()["published"] == Amount(4, 12)
+    taken.end()
+    assert list_segments(instance) == []
+
+
+@pytest.mark.parametrize(("hosts", "rings"), [(0, [65, 66]), (1, [65, 66]), (3, [65, 66, 67])])
+def test_what_a_games_host_left_is_gone_on_with_however_many_there_are_now(
+    config_of, instance, hosts, rings
+):
+    taken = take_segments(config_of(games=HOSTS), seed=5)
+    taken.control.set_game_address(1, "127.0.0.1:50062")
+    claim_group(instance)
+    write(instance, 66, 4)
+    die(taken)
+    again = take_segments(config_of(games=HOSTS | {"hosts": hosts}), seed=1)
+    assert ring_indexes(instance) == [0, 64, *rings]
+    assert again.balance().owed == {"trainer": 4}
+    assert again.control.game_addresses == ("",) * 4, "those of the farm before are no more"
+    with attach_groups(instance) as groups:
+        assert groups.n_host_rings == max(2, hosts)
+    die(again)
+
+
+def test_another_size_of_their_rings_is_refused_while_somebody_is_owed_something(
+    config_of, instance
+):
+    taken = take_segments(config_of(games=HOSTS), seed=5)
+    claim_group(instance)
+    write(instance, 65, 4)
+    die(taken)
+    words = r"games\.ring_bytes was 1048576 and is 2097152 now \(ring 65\)"
+    with pytest.raises(LeftoversError, match=words):
+        take_segments(config_of(games=HOSTS | {"ring_bytes": 1 << 21}), seed=1)
+    die(take_segments(config_of(games=HOSTS), seed=1))
+
+
+def test_a_host_s_ring_that_somebody_removed_is_missed(config_of, instance):
+    taken = take_segments(config_of(games=HOSTS), seed=5)
+    claim_group(instance)
+    die(taken)
+    shm_path(ring_name(instance, 66)).unlink()
+    with pytest.raises(LeftoversError, match="the ring of games-1 is missing"):
+        take_segments(config_of(games=HOSTS), seed=1)
+
+
+def test_the_port_of_every_games_host_has_to_be_free(config_of, instance):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        games = HOSTS | {"address": f"127.0.0.1:{port - 1}"}
+        with pytest.raises(AddressInUseError, match=rf":{port} is taken.*games\.address"):
+            take_segments(config_of(games=games), seed=5)
+    assert list_segments(instance) == []
 
 
 def test_without_a_ring_for_it_nothing_can_be_handed_in(config_of, instance):

@@ -55,7 +55,24 @@ def test_the_stamp_names_the_folder_that_was_filled_last(cache):
         os.utime(cache / name / "warm", (1000 - age, 1000 - age))
     warm_stamp.store()
     (stamp,) = cache.glob("started-*")
-    assert stamp.read_text().strip() == "newest"
+    assert stamp.read_text().split() == ["newest", "warm-up"]
+
+
+def test_a_farm_without_games_hosts_leaves_their_kernels_cold(cache):
+    fill(cache, "digest")
+    warm_stamp.store()
+    assert not warm_stamp.is_warm("warm-up-games")
+    warm_stamp.store(["warm-up", "warm-up-games"])
+    assert warm_stamp.is_warm("warm-up-games")
+    assert warm_stamp.is_warm()
+
+
+def test_an_empty_stamp_is_none(cache):
+    fill(cache, "digest")
+    warm_stamp.store()
+    (stamp,) = cache.glob("started-*")
+    stamp.write_text("")
+    assert not warm_stamp.is_warm()
 
 
 def test_stamps_of_old_builds_do_not_pile_up(cache):

@@ -5,9 +5,12 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).resolve().parents[1]
+UP = ("-m", "farm.cli.main", "up")
 FIRST_START_S = 540.0
 """Compiling every kernel on a slow, busy machine; a warm start takes seconds."""
 
@@ -36,7 +39,7 @@ def free_address():
 
 
 def _farm_up(start, instance):
-    def start_farm(*overrides, options=(), ready=True, **more):
+    def start_farm(*overrides, options=(), ready=True, program=UP, **more):
         """A farm on a free port; `.address` once it serves, `.lines` are its log lines."""
         address = free_address()
         own = [
@@ -45,13 +48,22 @@ def _farm_up(start, instance):
             "telemetry.metrics_address=127.0.0.1:0",
             "telemetry.format=json",
         ]
-        farm = start(["-m", "farm.cli.main", "up", *options, *own, *overrides], **more)
+        farm = start([*program, *options, *own, *overrides], **more)
         farm.address = address
         if ready:
             farm.wait_for("farm_ready", timeout_s=FIRST_START_S)
         return farm
 
     return start_farm
+
+
+@pytest.fixture(scope="session")
+def stand_ins():
+    """What `farm_up` takes for a farm whose games hosts are stand-ins, two of them."""
+    return {
+        "program": [TESTS / "stand_ins.py", "games.hosts=2", "games.address=127.0.0.1:0"],
+        "env": {"PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"},
+    }
 
 
 @pytest.fixture

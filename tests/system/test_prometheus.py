@@ -92,9 +92,9 @@ def exprs():
 
 
 @pytest.fixture(scope="module")
-def story(shared_farm_up, tmp_path_factory, wait_until):
+def story(shared_farm_up, stand_ins, tmp_path_factory, wait_until):
     told = Story()
-    farm = shared_farm_up("worker.games=16", f"ring.bytes={1 << 20}", "seed=3")
+    farm = shared_farm_up("worker.games=16", f"ring.bytes={1 << 20}", "seed=3", **stand_ins)
     (ready,) = farm.events("farm_ready")
     told.target = ready["metrics_address"]
     told.health = {path: get(told.target, path) for path in ("/healthz", "/readyz")}

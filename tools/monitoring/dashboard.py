@@ -190,6 +190,61 @@ SECTIONS = {
             "Parked workers", "short", "sum by (instance) (farm_ring_parked{FARM})", "{{instance}}"
         ),
     ),
+    "Games": (
+        Panel(
+            "Open games and connected seats",
+            "short",
+            (
+                Query("farm_games_open{FARM}", "{{instance}} {{child}} games"),
+                Query("farm_seats_connected{FARM}", "{{instance}} {{child}} seats"),
+                Query("farm_game_streams{FARM}", "{{instance}} {{child}} streams"),
+            ),
+            "Of the games hosts, where remote agents and people play.",
+        ),
+        Panel(
+            "Actions a second",
+            "ops",
+            (Query(rate("farm_actions_total", "outcome"), "{{instance}} {{outcome}}"),),
+            "A rejected action changes nothing in its game.",
+        ),
+        Panel(
+            "From an action's arrival to its acknowledgement",
+            "s",
+            tuple(
+                Query(
+                    f"histogram_quantile({share}, "
+                    f"{rate('farm_action_latency_seconds_bucket', 'le')})",
+                    f"{{{{instance}}}} p{percent}",
+                )
+                for share, percent in ((0.5, 50), (0.95, 95), (0.99, 99))
+            ),
+            "The journal has it by then.",
+        ),
+        Panel(
+            "Calls of agents",
+            "ops",
+            (
+                Query(rate("farm_action_latency_seconds_count"), "{{instance}} acknowledged"),
+                Query(rate("farm_game_rpc_errors_total"), "{{instance}} errors"),
+            ),
+        ),
+        one(
+            "Mean time to acknowledge an action",
+            "s",
+            f"{rate('farm_action_latency_seconds_sum')} "
+            f"/ {rate('farm_action_latency_seconds_count')}",
+            "{{instance}}",
+        ),
+        one(
+            "Memory of a host by open game",
+            "bytes",
+            "farm_child_resident_memory_bytes{FARM} * on (job, instance, child) "
+            "group_left (address) farm_games_host_info{FARM} "
+            "/ on (job, instance, child) (farm_games_open{FARM} > 0)",
+            "{{instance}} {{child}} at {{address}}",
+            about="All that a host has, its own code included: with few games that is most of it.",
+        ),
+    ),
     "Children": (
         one(
             "Age of heartbeats",
@@ -238,6 +293,22 @@ SECTIONS = {
             "s",
             "farm_config_reload_duration_seconds{FARM}",
             "{{instance}}",
+        ),
+        Panel(
+            "Durations of reloads, the last hour",
+            "s",
+            (
+                Query(
+                    "histogram_quantile(0.95, sum by (instance, le) "
+                    "(increase(farm_config_reload_seconds_bucket{FARM}[1h])))",
+                    "{{instance}} p95",
+                ),
+                Query(
+                    "sum by (instance) (increase(farm_config_reload_seconds_sum{FARM}[1h])) "
+                    "/ sum by (instance) (increase(farm_config_reload_seconds_count{FARM}[1h]))",
+                    "{{instance}} mean",
+                ),
+            ),
         ),
         one(
             "State of the farm",

@@ -1,0 +1,1 @@
+"""The games host: games that remote agents and people play, over gRPC."""

@@ -1,0 +1,409 @@
+"""The kernels of a host: play every tick that is due, and take packed actions (farm.jit)."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.engine.bits import int64
+from farm.engine.cells import tile_code, write_scores
+from farm.engine.combat import carry_out
+from farm.engine.leave import judge, surrender
+from farm.engine.order import (
+    DESTINATION,
+    HALF,
+    SEAT,
+    START,
+    is_friendly,
+    is_valid,
+    neighbour,
+    order_moves,
+)
+from farm.engine.queues import Queues, select_orders
+from farm.engine.rewards import reward_of, take_stock
+from farm.engine.state import DEATHS, TICK, Game, Games, game_frame_bytes, score_start, view
+from farm.engine.step import finish_tick
+from farm.games.slots import NO_BOT, Clocks
+from farm.jit import inline, kernel
+from farm.policies.dispatch import choose
+from farm.shm.atomics import fetch_add
+from farm.shm.control import NEXT_GAME_OFFSET
+from farm.spec import tiles
+from farm.spec.actions import ACTIONS_PER_CELL, DOWN, RIGHT, UP
+from farm.spec.actions import LEFT as TO_LEFT
+from farm.spec.limits import MAX_ARMY_SEEN
+
+# Columns of what happened.
+ROW: Final = 0
+WHAT: Final = 1
+WHO: Final = 2
+"""The seat that it happened to, -1 for none."""
+BY: Final = 3
+"""The seat that did it, -1 for none."""
+WHERE: Final = 4
+"""Cell, -1 for none."""
+VIEWERS: Final = 5
+"""Mask of the seats that saw the cell before or after."""
+N_COLUMNS: Final = 6
+
+ELIMINATED: Final = 0
+GENERAL_TAKEN: Final = 1
+CITY_TAKEN: Final = 2
+MAX_HAPPENINGS: Final = 48
+"""Of one game in one tick: two for each seat, and one for each move."""
+
+BOTS_NS: Final = 1_000_000
+"""Between two ticks of a game that nobody but bots plays in lockstep."""
+
+# Rows of `Clocks.before`, first by move, then by seat.
+_MOVER, _TARGET, _OWNER, _IS_CITY, _SEEN_BY = range(5)
+_HOME, _HOME_SEEN_BY, _WAITING = range(5, 8)
+# Columns of `Clocks.act_ns`.
+SUM, LONGEST, COUNT = range(3)
+
+
+@kernel
+def advance(
+    games: Games,
+    queues: Queues,
+    clocks: Clocks,
+    weights: NDArray[np.float32],
+    shaped: bool,  # noqa: FBT001 - Numba has no keyword-only arguments
+    now_ns: int,
+    act_timeout_ns: int,
+    rows: NDArray[np.int64],
+    happened: NDArray[np.int32],
+    counts: NDArray[np.int64],
+) -> None:
+    """Play one tick of every game that is due.
+
+    A timed game is due at its time; one in lockstep when every living agent has acted or has an
+    order waiting, or at the end of its patience.
+
+    Args:
+        games: the batch.
+        queues: orders that wait.
+        clocks: see there.
+        weights: float32[N_WEIGHTS], what a tick is worth (engine.rewards), read.
+        shaped: whether `is_shaped(weights)`.
+        now_ns: monotonic.
+        act_timeout_ns: patience of games in lockstep.
+        rows: int64[G], set to the rows that played.
+        happened: int32[G * MAX_HAPPENINGS, N_COLUMNS], set to what happened, by row.
+        counts: int64[2], set to how many of both there are.
+
+    Writes:
+        games, queues, clocks, rows, happened, counts.
+    """
+    counts[:] = 0
+    for g in range(clocks.runs.size):
+        if clocks.runs[g] and _is_due(games, queues, clocks, g, now_ns):
+            counts[1] = _play(games, queues, clocks, weights, shaped, g, happened, counts[1])
+            rows[counts[0]] = g
+            counts[0] += 1
+            _wind(games, clocks, g, now_ns, act_timeout_ns)
+
+
+@kernel
+def submit_many(
+    games: Games,
+    queues: Queues,
+    clocks: Clocks,
+    rows: NDArray[np.int64],
+    seats: NDArray[np.int64],
+    actions: NDArray[np.int32],
+    now_ns: int,
+) -> None:
+    """Take an action of each of many seats; one that is not legal is counted, and passes.
+
+    Args:
+        games: the batch, read.
+        queues: orders that wait.
+        clocks: see there.
+        rows: int64[k], of games that are played, read.
+        seats: int64[k], read.
+        actions: int32[k], action indices, read.
+        now_ns: monotonic.
+
+    Writes:
+        queues, clocks.
+    """
+    capacity = queues.orders.shape[2]
+    for k in range(rows.size):
+        g, seat, action = rows[k], seats[k], int64(actions[k])
+        game = view(games, g)
+        if not game.alive[seat] or clocks.bot[g, seat] != NO_BOT:
+            continue
+        end = _destination(game, seat, action)
+        waiting = int64(queues.n_orders[g, seat])
+        if end >= 0 and waiting < capacity:
+            order = queues.orders[g, seat, (queues.first[g, seat] + waiting) % capacity]
+            order[0], order[1], order[2] = action // ACTIONS_PER_CELL, end, action & 1
+            queues.n_orders[g, seat] += 1
+            clocks.accepted[g, seat] += 1
+        elif action == ACTIONS_PER_CELL * game.n_cells:
+            clocks.accepted[g, seat] += 1
+        else:
+            clocks.rejected[g, seat] += 1
+        acted(clocks, g, seat, now_ns)
+
+
+@kernel
+def acted(clocks: Clocks, g: int, seat: int, now_ns: int) -> None:
+    """A seat has acted for this tick: how long that took counts once a tick.
+
+    Writes:
+        clocks: acted, act_ns.
+    """
+    if clocks.acted[g, seat] or not clocks.runs[g]:
+        clocks.acted[g, seat] = 1
+        return
+    clocks.acted[g, seat] = 1
+    took_ns = max(now_ns - clocks.asked_ns[g], 0)
+    times = clocks.act_ns[g, seat]
+    times[SUM] += took_ns
+    times[LONGEST] = max(times[LONGEST], took_ns)
+    times[COUNT] += 1
+
+
+@kernel
+def leave(games: Games, g: int, seat: int) -> None:
+    """Let a seat leave between two ticks; the game may be over with it.
+
+    Writes:
+        games: row `g`.
+    """
+    game = view(games, g)
+    surrender(game, seat, int64(game.status[TICK]))
+    if game.status[DEATHS]:
+        judge(game)
+    write_scores(game)
+
+
+@kernel
+def show_all(games: Games, clocks: Clocks, g: int) -> None:
+    """Write what each seat of a game without fog is shown.
+
+    Writes:
+        clocks.clear: row `g`.
+    """
+    _show_all(view(games, g), clocks.clear[g])
+
+
+@kernel
+def take_number(control: NDArray[np.uint8]) -> int:
+    """The number of a new game, which nobody else of the farm gets.
+
+    Args:
+        control: uint8[n], the control block.
+
+    Writes:
+        control.
+    """
+    return fetch_add(control, NEXT_GAME_OFFSET, 1)
+
+
+@inline
+def _is_due(games: Games, queues: Queues, clocks: Clocks, g: int, now_ns: int) -> bool:
+    if clocks.due_ns[g] <= now_ns:
+        return True
+    if clocks.tick_ns[g]:
+        return False
+    n_asked = 0
+    for seat in range(games.n_seats[g]):
+        if games.alive[g, seat] and clocks.bot[g, seat] == NO_BOT:
+            n_asked += 1
+            if not clocks.acted[g, seat] and queues.n_orders[g, seat] == 0:
+                return False
+    return n_asked > 0
+
+
+@inline
+def _wind(games: Games, clocks: Clocks, g: int, now_ns: int, act_timeout_ns: int) -> None:
+    """Set the time of the next tick. A clock that is late goes on from now: no ticks in a row.
+
+    A game in lockstep that asks nobody, as only bots play, takes a rest of BOTS_NS a tick.
+    """
+    clocks.asked_ns[g] = now_ns
+    clocks.acted[g, :] = 0
+    if clocks.tick_ns[g]:
+        due_ns = clocks.due_ns[g] + clocks.tick_ns[g]
+        clocks.due_ns[g] = due_ns if due_ns > now_ns else now_ns + clocks.tick_ns[g]
+    else:
+        is_asking = False
+        for seat in range(games.n_seats[g]):
+            is_asking |= bool(games.alive[g, seat]) and clocks.bot[g, seat] == NO_BOT
+        clocks.due_ns[g] = now_ns + (act_timeout_ns if is_asking else BOTS_NS)
+
+
+@inline
+def _play(
+    games: Games,
+    queues: Queues,
+    clocks: Clocks,
+    weights: NDArray[np.float32],
+    shaped: bool,  # noqa: FBT001 - Numba has no keyword-only arguments
+    g: int,
+    happened: NDArray[np.int32],
+    n_happened: int,
+) -> int:
+    """Play a tick of one game; how many happenings there are then."""
+    game = view(games, g)
+    living = int64(0)
+    for seat in range(game.n_seats):
+        living |= int64(game.alive[seat]) << seat
+        if game.alive[seat] and clocks.bot[g, seat] != NO_BOT:
+            _ask_bot(game, queues, clocks, g, seat)
+        if shaped:
+            take_stock(game, seat, clocks.stock[seat])
+    _note_homes(game, queues, clocks, g)
+    n_moves = select_orders(game, queues, g)
+    _note_moves(game, queues, clocks, g, n_moves)
+    order_moves(game, n_moves)
+    carry_out(game, n_moves)
+    finish_tick(game)
+    for seat in range(game.n_seats):
+        lived = (living >> seat) & 1
+        clocks.reward[g, seat] = (
+            reward_of(game, seat, weights, shaped, clocks.stock[seat]) if lived else 0.0
+        )
+    if clocks.shows_all[g]:
+        _show_all(game, clocks.clear[g])
+    n_happened = _tell_deaths(game, clocks, g, living, happened, n_happened)
+    return _tell_cities(game, clocks, g, n_moves, happened, n_happened)
+
+
+@inline
+def _ask_bot(game: Game, queues: Queues, clocks: Clocks, g: int, seat: int) -> None:
+    """Let a policy put its order behind what waits, which for a bot is nothing."""
+    action, _ = choose(clocks.bot[g, seat], game, seat)
+    waiting = int64(queues.n_orders[g, seat])
+    capacity = queues.orders.shape[2]
+    end = _destination(game, seat, int64(action))
+    if end >= 0 and waiting < capacity:
+        order = queues.orders[g, seat, (queues.first[g, seat] + waiting) % capacity]
+        order[0], order[1], order[2] = action // ACTIONS_PER_CELL, end, action & 1
+        queues.n_orders[g, seat] += 1
+
+
+@inline
+def _destination(game: Game, seat: int, action: int) -> int:
+    """Cell that a legal move ends on; -1 for a pass or what is not legal."""
+    if action < 0 or action >= ACTIONS_PER_CELL * game.n_cells:
+        return -1
+    start = action // ACTIONS_PER_CELL
+    end = neighbour(game, start, (action >> 1) & 3)
+    return end if end >= 0 and is_valid(game, seat, start, end) else -1
+
+
+@inline
+def _note_homes(game: Game, queues: Queues, clocks: Clocks, g: int) -> None:
+    """Note where the generals are, who sees them, and how many orders wait."""
+    before = clocks.before
+    for seat in range(game.n_seats):
+        home = int64(game.general[seat])
+        before[_HOME, seat] = home
+        before[_HOME_SEEN_BY, seat] = int64(game.seen_by[home]) if home >= 0 else 0
+        before[_WAITING, seat] = queues.n_orders[g, seat]
+        clocks.chosen[g, seat] = ACTIONS_PER_CELL * game.n_cells
+        clocks.unwritten[g, seat] = 0
+
+
+@inline
+def _note_moves(game: Game, queues: Queues, clocks: Clocks, g: int, n_moves: int) -> None:
+    """Note what was chosen, whether the journal has it, and what the cells were before."""
+    before, moves = clocks.before, game.scratch
+    for i in range(n_moves):
+        seat, start, end = moves[SEAT, i], moves[START, i], moves[DESTINATION, i]
+        direction = _direction(game, start, end)
+        clocks.chosen[g, seat] = start * ACTIONS_PER_CELL + direction * 2 + moves[HALF, i]
+        taken = before[_WAITING, seat] - queues.n_orders[g, seat]
+        clocks.unwritten[g, seat] = taken > clocks.written[g, seat]
+        before[_MOVER, i], before[_TARGET, i] = seat, end
+        before[_OWNER, i] = game.owner[end]
+        before[_IS_CITY, i] = game.terrain[end] == tiles.CITY
+        before[_SEEN_BY, i] = game.seen_by[end]
+    for seat in range(game.n_seats):
+        taken = before[_WAITING, seat] - queues.n_orders[g, seat]
+        clocks.written[g, seat] = max(clocks.written[g, seat] - taken, 0)
+
+
+@inline
+def _direction(game: Game, start: int, end: int) -> int:
+    if end == start - game.width:
+        return UP
+    if end == start + game.width:
+        return DOWN
+    return TO_LEFT if end == start - 1 else RIGHT
+
+
+@inline
+def _tell_deaths(
+    game: Game, clocks: Clocks, g: int, living: int, happened: NDArray[np.int32], n_happened: int
+) -> int:
+    for seat in range(game.n_seats):
+        if not (living >> seat) & 1 or game.alive[seat]:
+            continue
+        by = max(int64(game.killer[seat]), -1)
+        home = clocks.before[_HOME, seat]
+        if by >= 0 and home >= 0:
+            seen_by = clocks.before[_HOME_SEEN_BY, seat] | int64(game.seen_by[home])
+            _tell(happened, n_happened, g, GENERAL_TAKEN, seat, by, home, seen_by)
+            n_happened += 1
+        _tell(happened, n_happened, g, ELIMINATED, seat, by, -1, 0)
+        n_happened += 1
+    return n_happened
+
+
+@inline
+def _tell_cities(
+    game: Game, clocks: Clocks, g: int, n_moves: int, happened: NDArray[np.int32], n_happened: int
+) -> int:
+    before = clocks.before
+    for i in range(n_moves):
+        seat, cell, owner = before[_MOVER, i], before[_TARGET, i], before[_OWNER, i]
+        if not before[_IS_CITY, i] or game.owner[cell] != seat:
+            continue
+        if owner == seat or is_friendly(game, seat, owner):
+            continue
+        seen_by = before[_SEEN_BY, i] | int64(game.seen_by[cell])
+        _tell(happened, n_happened, g, CITY_TAKEN, max(owner, -1), seat, cell, seen_by)
+        n_happened += 1
+    return n_happened
+
+
+@inline
+def _tell(
+    happened: NDArray[np.int32],
+    i: int,
+    g: int,
+    what: int,
+    who: int,
+    by: int,
+    where: int,
+    viewers: int,
+) -> None:
+    row = happened[i]
+    row[ROW], row[WHAT], row[WHO], row[BY], row[WHERE], row[VIEWERS] = (
+        g,
+        what,
+        who,
+        by,
+        where,
+        viewers,
+    )
+
+
+@inline
+def _show_all(game: Game, frames: NDArray[np.uint8]) -> None:
+    """Write frames without fog: the board as each seat sees owners, and its own scoreboard."""
+    n = game.n_cells
+    for seat in range(game.n_seats):
+        frame = frames[seat]
+        for cell in range(n):
+            army = min(int64(game.army[cell]), MAX_ARMY_SEEN)
+            frame[2 * cell] = np.uint8(army & 255)
+            frame[2 * cell + 1] = np.uint8(army >> 8)
+            frame[2 * n + cell] = np.uint8(tile_code(game, seat, cell))
+        for at in range(score_start(game), game_frame_bytes(game)):
+            frame[at] = game.frames[seat, at]

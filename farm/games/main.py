@@ -1,0 +1,163 @@
+"""A games host as a child of the farm: wiring, readiness, and how it stops.
+
+Games that are not over when it stops stay in their journals, and the next host of its number goes
+on with them.
+"""
+
+import asyncio
+import os
+import secrets
+import time
+from contextlib import ExitStack
+
+from farm.config.exposure import exposed
+from farm.errors import EXIT_OK, SegmentAbsentError
+from farm.games.counting import Counting
+from farm.games.desk import Desk
+from farm.games.duty import Duty
+from farm.games.events import EventBus
+from farm.games.game import HostedGame
+from farm.games.host import Host, Sources
+from farm.games.journal import Journal
+from farm.games.kernels import take_number
+from farm.games.journal_files import JournalFiles
+from farm.games.recorder import Recorder
+from farm.games.recording import Recording
+from farm.games.service import GameService
+from farm.games.slots import Slots
+from farm.games.warm_up import compile_kernels
+from farm.replay.folders import state_folder
+from farm.rpc.names import GAME_SERVICE
+from farm.serve.access import AccessInterceptor
+from farm.serve.interceptor import ErrorInterceptor
+from farm.serve.server import bind, check_health, make_server
+from farm.serve.tls import certificates_of, check_handshake
+from farm.serve.trace import TraceInterceptor, start_tracer, stop_tracer
+from farm.shm.control import ChildState
+from farm.shm.groups import FIRST_HOST_RING
+from farm.shm.ring import RingProducer
+from farm.shm.ring_layout import attach_ring
+from farm.supervisor.child import ChildContext
+from farm.telemetry.actions import ActionSpans
+
+MAX_CALLS = 10_240
+"""Calls at once, of any kind. Above the bound of `games.max_streams`."""
+HEALTH_S = 10.0
+"""Time for the port to answer after it was bound."""
+GRACE_S = 1.0
+"""Time for calls to end after their streams were told to."""
+TOKEN_BYTES = 18
+"""Of a token: 144 bits, 24 characters."""
+SEED_BITS = 63
+
+
+def main(ctx: ChildContext) -> int:
+    """Host games until the farm stops."""
+    compile_kernels()
+    if ctx.stopping:
+        return EXIT_OK
+    with ExitStack() as stack:
+        bus = EventBus()
+        host = _host(ctx, bus, stack)
+        recording = _recording(ctx, bus, host, stack)
+        asyncio.run(_serve(ctx, bus, host, recording))
+    return EXIT_OK
+
+
+def _host(ctx: ChildContext, bus: EventBus, stack: ExitStack) -> Host:
+    """The host with the games that the one before it left.
+
+    Raises:
+        FileAccessError: the folder of the journals cannot be used.
+    """
+    config, slots = ctx.config, Slots(ctx.config.games)
+    folder = state_folder(config.games.journal_dir, ctx.instance, os.environ)
+    games = config.games
+    files = JournalFiles(
+        folder / f"host-{ctx.index}", keep=games.journal_keep, max_bytes=games.journal_bytes
+    )
+    stack.callback(files.close)
+    sources = Sources(
+        # 0 stands for no game in messages.
+        new_id=lambda: int(take_number(ctx.control.mem) or take_number(ctx.control.mem)),
+        new_seed=lambda: secrets.randbits(SEED_BITS),
+        new_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
+    )
+
+    def report(game: HostedGame, error: BaseException) -> None:
+        ctx.log.error("game_failed", game_id=game.game_id, exc_info=error)
+
+    return Host(games, config.reward, slots, bus, sources, journal=Journal(files), on_fault=report)
+
+
+def _recording(ctx: ChildContext, bus: EventBus, host: Host, stack: ExitStack) -> Recording | None:
+    """What takes experiences down; None where the farm made no ring for this host."""
+    try:
+        segment = attach_ring(ctx.instance, FIRST_HOST_RING + ctx.index)
+    except SegmentAbsentError:
+        return None
+    stack.callback(segment.close)
+    recorder = Recorder(
+        RingProducer(segment, ctx.generation),
+        ctx.slot,
+        ring=FIRST_HOST_RING + ctx.index,
+        generation=ctx.generation,
+        steps=ctx.config.worker.steps,
+        config_epoch=ctx.epoch,
+        published=ctx.data_bell.ring,
+        wall_ns=time.time_ns,
+    )
+    return Recording(recorder, host.register.slots, bus)
+
+
+async def _serve(ctx: ChildContext, bus: EventBus, host: Host, recording: Recording | None) -> None:
+    config, wake = ctx.config, asyncio.Event()
+    desk = Desk(
+        host,
+        config,
+        wake=wake.set,
+        on_streams=lambda n_streams: ctx.slot.set("streams", n_streams),
+        on_action=lambda took_us: ctx.slot.observe("action_latency_us", took_us),
+    )
+    bus.subscribe(lambda game, _event: desk.watches.tell(game.game_id))
+    bus.subscribe_ticks(
+        lambda played: desk.watches.tell_each(game.game_id for game in played.games)
+    )
+    tracer = start_tracer(ctx)
+    if tracer is not None:
+        desk.actions = ActionSpans(tracer)
+    interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
+    tokens_file = config.security.tokens_file
+    server, health = make_server(
+        GameService(desk, secrets.token_bytes(TOKEN_BYTES)).handlers(),
+        GAME_SERVICE,
+        interceptor,
+        config.serve.client_timeout_s,
+        None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log),
+        trace=None if tracer is None else TraceInterceptor(tracer),
+        max_calls=MAX_CALLS,
+    )
+    certificates = certificates_of(config.security, ctx.log)
+    credentials = certificates and certificates.credentials
+    address = bind(server, config.games.addresses[ctx.index], credentials, key="games.address")
+    if "games.address" in exposed(config):
+        ctx.log.warning("addresses_unguarded", address=address, setting="security.insecure")
+    await server.start()
+    try:
+        await health.set(GAME_SERVICE, 1)
+        if certificates is None:
+            await check_health(address, HEALTH_S, GAME_SERVICE)
+        else:
+            await check_handshake(address, HEALTH_S)
+        ctx.control.set_game_address(ctx.index, address)
+        if not ctx.stopping:
+            ctx.slot.state = ChildState.READY
+        ctx.log.info("games_serving", address=address, games=host.register.n_open)
+        counting = Counting(ctx.slot, host)
+        await Duty(ctx, desk, wake, recording, counting).run()
+    finally:
+        desk.close()
+        await health.enter_graceful_shutdown()
+        await server.stop(GRACE_S)
+        await stop_tracer(tracer, ctx.log)
+    ctx.log.info("games_stopped", games=host.register.n_open)

@@ -1,0 +1,233 @@
+"""The games of a host by id and by row, and what every change of them has in common.
+
+In this order: the journal, the game, the bus. What cannot be written did not happen; a game whose
+journal cannot be written any more fails, and no other.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from farm.engine.rules import variant
+from farm.engine.state import OUTCOME, TERMINATED, WINNER
+from farm.errors import FarmError, FileAccessError, GameError
+from farm.games.events import EVERYBODY, Event, EventBus, Kind
+from farm.games.game import HostedGame
+from farm.games.journal import Journal
+from farm.games.lifecycle import Phase, checked
+from farm.games.slots import Slots
+from farm.games.spec import GameSpec, max_ticks, replay_map
+from farm.games.statistics import Statistics
+from farm.replay.digest import digest_bytes
+from farm.replay.journal import Ended, Header
+from farm.replay.model import Rules
+from farm.spec.limits import TICKS_PER_TURN
+
+MAX_KEPT: Final = 4096
+"""Games that are over and can still be asked about; of more the first are forgotten early."""
+
+OnFault = Callable[[HostedGame, BaseException], None]
+
+
+class Register:
+    """The games.
+
+    Attributes:
+        slots: where the boards are.
+        bus: told of everything.
+        journal: None keeps none.
+        statistics: of the players.
+        by_id: games that can be asked about, by id, which only grows.
+        by_row: games by slot.
+        n_open: games that are not over.
+        n_started, n_finished: since the host began.
+
+    Args:
+        slots: where the boards are.
+        bus: told of everything.
+        journal: None keeps none.
+        on_fault: told of games that fail.
+    """
+
+    def __init__(
+        self, slots: Slots, bus: EventBus, journal: Journal | None, on_fault: OnFault
+    ) -> None:
+        self.slots = slots
+        self.bus = bus
+        self.journal = journal
+        self.statistics = Statistics(slots)
+        self.by_id: dict[int, HostedGame] = {}
+        self.by_row: list[HostedGame | None] = [None] * slots.n_slots
+        self.n_open = self.n_started = self.n_finished = 0
+        self._over: deque[HostedGame] = deque()
+        self._on_fault = on_fault
+
+    def find(self, game_id: int) -> HostedGame:
+        """A game.
+
+        Raises:
+            GameError: UNKNOWN_GAME.
+        """
+        game = self.by_id.get(game_id)
+        if game is None:
+            raise GameError("UNKNOWN_GAME", f"there is no game {game_id}, or it has expired")
+        return game
+
+    def open_games(self) -> Iterator[HostedGame]:
+        """The games that are not over."""
+        return (game for game in self.by_row if game is not None)
+
+    def add(self, game: HostedGame) -> None:
+        """Take a new game in.
+
+        Raises:
+            FileAccessError: its journal cannot be begun.
+        """
+        if self.journal is not None:
+            self.journal.create(header_of(game))
+        self.by_id[game.game_id] = game
+        self.by_row[game.row] = game
+        self.n_open += 1
+
+    def tell(
+        self,
+        game: HostedGame,
+        kind: Kind,
+        *,
+        seat: int | None = None,
+        by: int | None = None,
+        cell: int | None = None,
+        seen_by: int = EVERYBODY,
+        text: str = "",
+        n_turns: int = 0,
+        duration_ms: int = 0,
+    ) -> None:
+        """Something happened in a game."""
+        game.last_event += 1
+        event = Event(
+            game.last_event,
+            kind,
+            game.tick,
+            seat,
+            by,
+            cell,
+            game.winners if kind is Kind.GAME_ENDED else (),
+            n_turns,
+            duration_ms,
+            text,
+            seen_by,
+        )
+        game.events.append(event)
+        self.bus.tell(game, event)
+
+    def move(self, game: HostedGame, phase: Phase, now_ns: int) -> None:
+        """Bring a game into another phase; the time that it ran is counted."""
+        before = game.phase
+        game.phase = checked(before, phase)
+        if before is Phase.RUNNING:
+            game.running_ns += now_ns - game.since_ns
+        game.since_ns = now_ns
+
+    def is_decided(self, game: HostedGame) -> bool:
+        """Whether the rules, or its last tick, have ended the game of a row."""
+        return bool(self.slots.games.status[game.row, OUTCOME])
+
+    def end(self, game: HostedGame, phase: Phase, now_ns: int, wall_ns: int, text: str) -> None:
+        """A game is over: its end is written and told, and its row is free."""
+        if phase is Phase.ENDED:
+            game.winners = self._winners(game)
+        self._write_end(game, phase, wall_ns, text)
+        self.move(game, phase, now_ns)
+        game.ended_ns = wall_ns
+        self.slots.clocks.runs[game.row] = 0
+        kind = {
+            Phase.ENDED: Kind.GAME_ENDED,
+            Phase.CANCELLED: Kind.GAME_CANCELLED,
+            Phase.ERROR: Kind.GAME_FAILED,
+        }[phase]
+        self.tell(
+            game,
+            kind,
+            text=text,
+            n_turns=-(-game.tick // TICKS_PER_TURN) if phase is Phase.ENDED else 0,
+            duration_ms=game.duration_ms(now_ns) if phase is Phase.ENDED else 0,
+        )
+        self._give_back(game)
+
+    def fail(self, game: HostedGame, error: BaseException, now_ns: int, wall_ns: int) -> None:
+        """A fault of the host's own in one game: it is over, and the others go on."""
+        self._on_fault(game, error)
+        if game.is_open:
+            text = str(error) if isinstance(error, FarmError) else "an error of the host's own"
+            self.end(game, Phase.ERROR, now_ns, wall_ns, text)
+
+    def forget(self, now_ns: int, keep_ns: int) -> None:
+        """Drop games that have been over for so long, and those that are too many."""
+        while self._over and (
+            now_ns - self._over[0].since_ns > keep_ns or len(self._over) > MAX_KEPT
+        ):
+            game = self._over.popleft()
+            self.statistics.forget(game)
+            self.by_id.pop(game.game_id, None)
+
+    def _winners(self, game: HostedGame) -> tuple[int, ...]:
+        games, row = self.slots.games, game.row
+        status = games.status[row]
+        if status[OUTCOME] != TERMINATED or status[WINNER] < 0:
+            return ()
+        sides = games.side[row, : game.spec.n_seats].tolist()
+        return tuple(seat for seat, side in enumerate(sides) if side == status[WINNER])
+
+    def _write_end(self, game: HostedGame, phase: Phase, wall_ns: int, text: str) -> None:
+        if self.journal is None:
+            return
+        digest = b""
+        if game.has_board:
+            board = game.board
+            digest = digest_bytes(board.owner, board.army, board.general)
+        end = Ended(game.tick, int(phase), digest, game.winners, wall_ns, text[:1000])
+        try:
+            self.journal.ended(game.game_id, end)
+        except FileAccessError as error:
+            self._on_fault(game, error)
+            try:
+                self.journal.abandon(game.game_id)
+            except (FileAccessError, KeyError) as second:
+                self._on_fault(game, second)
+
+    def _give_back(self, game: HostedGame) -> None:
+        game.keep_last()
+        self.statistics.keep(game)
+        row, game.row = game.row, -1
+        self.by_row[row] = None
+        self.slots.give_back(row)
+        self.n_open -= 1
+        self.n_finished += 1
+        self._over.append(game)
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """What the header of a journal says beside the game: enough to be its host again."""
+
+    spec: GameSpec
+    owner_digest: bytes
+    spectator_digest: bytes
+    caller: str
+
+
+def header_of(game: HostedGame) -> Header:
+    """How the journal of a game begins."""
+    spec = game.spec
+    kept = Kept(spec, game.owner_digest, game.spectator_digest, game.caller)
+    return Header(
+        game_id=game.game_id,
+        name=spec.name,
+        rules=Rules.of(variant(spec.rules)),
+        map=replay_map(spec),
+        max_ticks=max_ticks(spec),
+        players=tuple(seat.policy for seat in game.seats),
+        created_ns=game.created_ns,
+        host=msgspec.msgpack.encode(kept),
+    )

@@ -1,0 +1,144 @@
+"""Ticks: one kernel call plays all that are due; here is what follows from them, game by game."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
+
+from farm.config.schema import RewardConfig
+from farm.engine import rewards
+from farm.engine.state import OUTCOME
+from farm.games import kernels
+from farm.games.events import Kind, TicksPlayed
+from farm.games.game import HostedGame
+from farm.games.journal import Played
+from farm.games.lifecycle import Phase
+from farm.games.register import Register
+from farm.replay.journal import SeatMove
+
+_KINDS: Mapping[int, Kind] = {
+    kernels.ELIMINATED: Kind.PLAYER_ELIMINATED,
+    kernels.GENERAL_TAKEN: Kind.GENERAL_CAPTURED,
+    kernels.CITY_TAKEN: Kind.CITY_CAPTURED,
+}
+_NO_MOVES: tuple[SeatMove, ...] = ()
+_N_DIRECTIONS = 4
+
+
+class Turns:
+    """Plays what is due.
+
+    Args:
+        register: the games.
+        reward: what a tick is worth.
+    """
+
+    def __init__(self, register: Register, reward: RewardConfig) -> None:
+        n_slots = register.slots.n_slots
+        self._register = register
+        self._rows = np.zeros(n_slots, np.int64)
+        self._happened = np.zeros((n_slots * kernels.MAX_HAPPENINGS, kernels.N_COLUMNS), np.int32)
+        self._counts = np.zeros(2, np.int64)
+        self.follow(reward)
+
+    def follow(self, reward: RewardConfig) -> None:
+        """What a tick is worth from now on."""
+        self._weights = rewards.of_names(structs.asdict(reward))
+        self._is_shaped = rewards.is_shaped(self._weights)
+
+    def play(self, now_ns: int, wall_ns: int, act_timeout_ns: int) -> int:
+        """Play a tick of every game that is due; how many did."""
+        slots = self._register.slots
+        kernels.advance(
+            slots.games,
+            slots.queues,
+            slots.clocks,
+            self._weights,
+            self._is_shaped,
+            now_ns,
+            act_timeout_ns,
+            self._rows,
+            self._happened,
+            self._counts,
+        )
+        n_rows, n_happened = self._counts.tolist()
+        if n_rows:
+            rows = self._rows[:n_rows].copy()
+            self._follow_up(rows, n_happened, now_ns, wall_ns)
+        return int(n_rows)
+
+    def _follow_up(
+        self, rows: NDArray[np.int64], n_happened: int, now_ns: int, wall_ns: int
+    ) -> None:
+        register = self._register
+        by_row = register.by_row
+        games = [by_row[row] for row in rows.tolist()]
+        playing = [game for game in games if game is not None]
+        self._write(rows, playing, now_ns, wall_ns)
+        for game in playing:
+            game.tick += 1
+        for row, what, who, by, cell, viewers in self._happened[:n_happened].tolist():
+            self._tell(row, what, who, by, cell, viewers)
+        register.bus.tell_ticks(TicksPlayed(rows, playing))
+        over = register.slots.games.status[rows, OUTCOME].nonzero()[0]
+        for index in over.tolist():
+            game = playing[index]
+            if game.is_open:
+                register.end(game, Phase.ENDED, now_ns, wall_ns, "")
+
+    def _write(
+        self, rows: NDArray[np.int64], games: list[HostedGame], now_ns: int, wall_ns: int
+    ) -> None:
+        """Have the ticks in the journal before anybody is told of them."""
+        journal = self._register.journal
+        if journal is None:
+            return
+        moves = self._unwritten(rows)
+        played = [
+            Played(game.game_id, game.tick, moves.get(index, _NO_MOVES))
+            for index, game in enumerate(games)
+        ]
+        for game_id, error in journal.ticked(played):
+            self._register.fail(self._register.by_id[game_id], error, now_ns, wall_ns)
+
+    def _unwritten(self, rows: NDArray[np.int64]) -> dict[int, list[SeatMove]]:
+        """By place in `rows`, the orders of the tick that the journal does not have yet."""
+        slots = self._register.slots
+        places, seats = slots.clocks.unwritten[rows].nonzero()
+        if not places.size:
+            return {}
+        taken = rows[places]
+        actions = slots.clocks.chosen[taken, seats]
+        starts, directions, halves = actions >> 3, (actions >> 1) & (_N_DIRECTIONS - 1), actions & 1
+        widths = slots.games.width[taken]
+        steps = np.choose(directions, (-widths, widths, -1, 1))
+        moves: dict[int, list[SeatMove]] = {}
+        for place, *move in zip(
+            places.tolist(),
+            seats.tolist(),
+            starts.tolist(),
+            (starts + steps).tolist(),
+            halves.tolist(),
+            strict=True,
+        ):
+            moves.setdefault(place, []).append(tuple(move))
+        return moves
+
+    def _tell(self, row: int, what: int, who: int, by: int, cell: int, viewers: int) -> None:
+        game = self._register.by_row[row]
+        if game is None:
+            return
+        if what == kernels.GENERAL_TAKEN:
+            game.seats[by].kills += 1
+        if cell < 0:
+            self._register.tell(game, _KINDS[what], seat=who, by=by if by >= 0 else None)
+            return
+        self._register.tell(
+            game,
+            _KINDS[what],
+            seat=who if who >= 0 else None,
+            by=by,
+            cell=cell,
+            seen_by=0xFFFF if game.spec.no_fog else viewers,
+        )
