@@ -312,8 +312,7 @@ def _address(key: str, address: str) -> Iterator[ConfigError]:
             yield ConfigError(
                 key,
                 f"the path {path} has {len(path)} bytes, and that of a unix socket at most "
-                f"{MAX_SOCKET_PATH_BYTES}; choose a shorter one, such as /run/farm/"
-                "default.sock",
+                f"{MAX_SOCKET_PATH_BYTES}; choose a shorter one, such as /run/farm/default.sock",
             )
     elif (port := _port(address)) > MAX_PORT:
         yield ConfigError(key, f"port {port} is above {MAX_PORT}")

@@ -111,8 +111,13 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grp
 
     def _ending(self, run: Callable[..., Any], bearer: Bearer, method: str) -> Callable[..., Any]:
         """The method of a stream, which ends when its token may not make the call any longer."""
+        taken_back = UnauthenticatedError(
+            f"the token of this stream ({bearer.name}) was taken back"
+        )
 
         async def ending(request: Any, context: Any) -> Any:
+            if self._is_void(bearer, method):  # since it was looked at, as the request arrived
+                raise taken_back
             scope = asyncio.timeout(None)
             try:
                 async with scope:
@@ -122,9 +127,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grp
             except TimeoutError:
                 if not scope.expired():
                     raise
-                raise UnauthenticatedError(
-                    f"the token of this stream ({bearer.name}) was taken back"
-                ) from None
+                raise taken_back from None
             finally:
                 self._open.pop(scope, None)
 
@@ -154,16 +157,15 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grp
 
     def _end_streams(self) -> int:
         """End the open streams whose token is not there any more, or has another role."""
-        known = {bearer.digest: bearer for bearer in self._bearers}
-        over = [
-            scope
-            for scope, (bearer, method) in self._open.items()
-            if (now := known.get(bearer.digest)) is None or not _may(now, method)
-        ]
+        over = [scope for scope, held in self._open.items() if self._is_void(*held)]
         for scope in over:
             del self._open[scope]
             scope.reschedule(asyncio.get_running_loop().time())
         return len(over)
+
+    def _is_void(self, bearer: Bearer, method: str) -> bool:
+        """Whether a token is not in the file any more, or in another role that may not do this."""
+        return not any(one.digest == bearer.digest and _may(one, method) for one in self._bearers)
 
     def _signature(self) -> tuple[int, int, int] | None:
         try:

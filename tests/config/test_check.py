@@ -280,7 +280,7 @@ def test_the_path_of_a_unix_socket_has_at_most_107_bytes(key):
 @pytest.mark.parametrize("address", ["unix:run/s", "unix:", "unix:/a b", "unix:/a%62", "unix:x:5"])
 @pytest.mark.parametrize("key", ADDRESSES)
 def test_a_unix_socket_has_a_path_from_the_root_of_plain_characters(key, address):
-    with pytest.raises(ConfigError, match="nix socket|unix:/run") as refused:
+    with pytest.raises(ConfigError, match=r"nix socket|unix:/run") as refused:
         config_of(**{key.replace(".", "__"): address})
     assert refused.value.key == key
 
