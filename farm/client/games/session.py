@@ -77,11 +77,10 @@ class GameSession:
         """
         wait_s = None
         if self._is_transient(error):
-            wait_s = self._backoff.next_wait_s(now_s, jitter)
+            told_s = error.retry_after_s if isinstance(error, GameRejectedError) else None
+            wait_s = self._backoff.next_wait_s(now_s, jitter, at_least_s=told_s or 0.0)
         if wait_s is None:
             raise error
-        if isinstance(error, GameRejectedError):
-            return max(wait_s, error.retry_after_s)
         return wait_s
 
     def _is_transient(self, error: ClientError) -> bool:
