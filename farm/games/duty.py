@@ -11,6 +11,7 @@ import time
 from farm.games.counting import Counting
 from farm.games.desk import Desk
 from farm.games.recording import Recording
+from farm.serve.limits import Limiter
 from farm.supervisor.child import ChildContext
 
 MAX_REST_S = 0.1
@@ -29,6 +30,7 @@ class Duty:
         wake: set by whoever has changed something.
         recording: takes experiences down; None where nobody does.
         counting: the counters.
+        limiter: of what each client may take.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class Duty:
         wake: asyncio.Event,
         recording: Recording | None,
         counting: Counting,
+        limiter: Limiter,
     ) -> None:
         self._ctx = ctx
         self._desk = desk
         self._wake = wake
         self._recording = recording
         self._counting = counting
+        self._limiter = limiter
         self._next_count_ns = 0
 
     async def run(self) -> None:
@@ -73,6 +77,7 @@ class Duty:
             return
         self._desk.config = ctx.config
         self._desk.host.follow(ctx.config.games, ctx.config.reward)
+        self._limiter.limits = ctx.config.limits
         if self._recording is not None:
             self._recording.follow(ctx.config.worker.steps, ctx.epoch)
         ctx.acknowledge()
