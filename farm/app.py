@@ -391,7 +391,8 @@ def _composed(folders: Sequence[Path], overrides: Sequence[str]) -> FarmConfig:
 
 def _remove_sockets(config: FarmConfig) -> None:
     """Remove the unix sockets of children that could not do so themselves."""
-    for address in (config.serve.address, config.telemetry.metrics_address):
+    addresses = (config.serve.address, *config.games.addresses, config.telemetry.metrics_address)
+    for address in addresses:
         ports.clean_up(address)
 
 

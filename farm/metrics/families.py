@@ -308,8 +308,8 @@ RPC_REFUSED = _counter(
     "farm_rpc_refused",
     "Calls refused as their client was at a limit of its own, by the limit",
     "calls",
-    SERVICE_SLOT,
-    ("limit",),
+    SLOT,
+    (*_CHILD, "limit"),
 )
 RPC_HELD = _counter(
     "farm_rpc_held_seconds",

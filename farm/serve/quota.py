@@ -16,8 +16,8 @@ from farm.config.schema import LimitsConfig
 
 NS_PER_S = 1_000_000_000
 MAX_CLIENTS = 4096
-"""Clients that are remembered; above the calls of a server (`server.MAX_CALLS`), so that there is
-always one with nothing open, which makes room for the next."""
+"""Clients that are remembered. One with something open is never forgotten: if there are as many of
+those as this, a server remembers more, and no more than it has calls (`server.MAX_CALLS`)."""
 CALL_BURST_NS = NS_PER_S
 """Of unused time that calls may make up for: a second's worth of them at once."""
 BYTE_BURST_NS = NS_PER_S // 4
@@ -93,7 +93,7 @@ class Client:
 
 
 class Clients:
-    """Every client that was heard of, as far as `most` of them go.
+    """Every client that has something open, and of the others as many as `most` in all allow.
 
     Args:
         most: MAX_CLIENTS.
@@ -110,17 +110,18 @@ class Clients:
         """The client of a name; a new one takes the place of whoever was silent longest."""
         client = self._by_name.get(name)
         if client is None:
-            if len(self._by_name) >= self._most:
-                self._forget_one()
+            while len(self._by_name) >= self._most and self._try_forget_one():
+                pass
             client = self._by_name[name] = Client()
         self._by_name.move_to_end(name)
         return client
 
-    def _forget_one(self) -> None:
+    def _try_forget_one(self) -> bool:
         for name, client in self._by_name.items():
             if not client.is_busy:
                 del self._by_name[name]
-                return
+                return True
+        return False
 
 
 class Refusal(NamedTuple):

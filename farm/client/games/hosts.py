@@ -7,6 +7,7 @@ from typing import Final
 import grpc
 
 from farm.client.games.values import refusal
+from farm.client.tls import is_local
 from farm.errors import ClientError, GameRejectedError, RejectedError, UnavailableError
 from farm.rpc import names
 from farm.rpc.status import error_of
@@ -159,7 +160,14 @@ def _game_hosts(endpoints: Mapping[str, str], asked: str) -> tuple[str, ...]:
 
 
 def _reachable(address: str, asked: str) -> str:
-    """An address as this client reaches it: who listens anywhere is where the farm was asked."""
+    """An address as this client reaches it: who listens anywhere is where the farm was asked.
+
+    A farm that was asked over a unix socket is on this machine, and so are its loopback addresses.
+    """
+    if is_local(address):
+        return address
+    if is_local(asked):
+        asked = "127.0.0.1:0"
     host, _, port = address.rpartition(":")
     asked_host = asked.rpartition(":")[0]
     bare, asked_bare = host.strip("[]"), asked_host.strip("[]")

@@ -81,6 +81,10 @@ def test_a_games_host_that_is_asked_is_the_host():
         ("127.0.0.1:1", "farm.example:50051", "farm.example:1"),
         ("127.0.0.1:1", "localhost:50051", "127.0.0.1:1"),
         ("10.0.0.6:1", "10.0.0.5:50051", "10.0.0.6:1"),
+        ("unix:/run/games.sock", "unix:/run/farm.sock", "unix:/run/games.sock"),
+        ("unix:/run/games.sock", "localhost:50051", "unix:/run/games.sock"),
+        ("127.0.0.1:1", "unix:/run/farm.sock", "127.0.0.1:1"),
+        ("0.0.0.0:1", "unix:/run/farm.sock", "127.0.0.1:1"),
     ],
 )
 def test_an_address_that_only_the_farm_can_use_is_taken_where_it_was_asked(told, asked, reached):
