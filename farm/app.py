@@ -24,7 +24,7 @@ from msgspec import structs
 
 from farm.config.board import largest_board
 from farm.config.check import check
-from farm.config.load import COMMAND_LINE, compose, conf_dir
+from farm.config.load import COMMAND_LINE, compose, compose_config, conf_dir
 from farm.config.memory import shared_memory_bytes
 from farm.config.reload import ReloadPlan
 from farm.config.schema import FarmConfig, SupervisorConfig
@@ -119,16 +119,21 @@ def run(
         config = composed.config
         check(config, policies=POLICY_NAMES)
         _log_as_supervisor(config)
+        stack.callback(log.finish)
         quiet = quiet and composed.origins["telemetry.level"] != COMMAND_LINE
         seed = secrets.randbits(SEED_BITS) if config.seed is None else config.seed
         segments = take_segments(config, seed=seed, discard=discard)
         stack.callback(segments.end)
+        stack.callback(_remove_sockets, config)
         _publish(config, segments.control, quiet=quiet)
         farm = _Farm(config, segments, warm_ups=_warm_ups(config), quiet=quiet)
         read = partial(_composed, folders)
-        farm.reloader = Reloader(segments.control, farm, read, config, overrides, watch.poll)
+        notifier = _notifier(farm, stack)
+        farm.reloader = Reloader(
+            segments.control, farm, read, config, overrides, watch.poll, notifier
+        )
         arbiter = _arbiter(farm, stack, signals, lambda: farm.serve(ready, seconds))
-        arbiter.report_to(_notifier(farm.control, stack))
+        arbiter.report_to(notifier)
         arbiter.want(farm.children())
         exit_code = arbiter.run()
         segments.end()
@@ -160,8 +165,10 @@ def drain(instance: str, deadline_s: float, *, signals: SignalQueue) -> Balance 
     config = structs.replace(config, games=structs.replace(config.games, hosts=0))
     with ExitStack() as stack:
         _log_as_supervisor(config)
+        stack.callback(log.finish)
         segments = take_leftovers(config)
         stack.callback(segments.end)
+        stack.callback(_remove_sockets, config)
         _publish(config, segments.control, quiet=False)
         farm = _Farm(config, segments)
         arbiter = _arbiter(farm, stack, signals, lambda: farm.drain(deadline_s))
@@ -202,6 +209,7 @@ class _Farm:
         self.control = segments.control
         self._warm_ups = warm_ups
         self.arbiter: Arbiter | None = None
+        self.bells: list[Doorbell] = []
 
     def children(self) -> tuple[ChildSpec, ...]:
         """Who shall run."""
@@ -252,19 +260,32 @@ class _Farm:
                 self._settings[role] = epoch
         self.control.store_config(epoch, _blob(config, self.control, quiet=self._quiet))
         log.set_level(QUIET if self._quiet else config.telemetry.level)
+        log.set_burst(config.telemetry.burst, config.telemetry.burst_s)
         log.set_fields(config_epoch=epoch)
         self.arbiter.follow(_rules(config.supervisor))
         self.arbiter.want(self._services(producing=True))
+        for bell in self.bells:  # who rests looks at the config when woken
+            bell.ring()
 
-    def poll(self, now_ns: int) -> None:
-        """A turn of the arbiter's loop."""
-        if self.reloader is not None:
-            self.reloader.poll(now_ns)
+    def poll(self, now_ns: int) -> bool:
+        """A turn of the arbiter's loop; True while children have yet to take a config."""
+        log.poll()
+        return self.reloader is not None and self.reloader.poll(now_ns)
 
     def reload(self) -> None:
         """Somebody asks for the config to be read again."""
         if self.reloader is not None:
             self.reloader.ask()
+            return
+        log.get_logger().warning(
+            "reload_ignored",
+            reason="what a farm left is delivered by the settings it had",
+            hint="`farm up` reads the config again, once this drain is over",
+        )
+
+    def refusal(self) -> str:
+        """Why the last reload was refused; empty if it was not."""
+        return self.reloader.refusal if self.reloader is not None else ""
 
     def _game_addresses(self) -> tuple[str, ...]:
         """Where the games hosts listen that shall run, "" before one is bound."""
@@ -328,6 +349,7 @@ def _remember_that_it_is_warm(config: FarmConfig) -> None:
 
 def _log_as_supervisor(config: FarmConfig) -> None:
     log.configure(role="supervisor", level=config.telemetry.level, fmt=config.telemetry.format)
+    log.set_burst(config.telemetry.burst, config.telemetry.burst_s)
     log.set_fields(config_epoch=FIRST_EPOCH)
 
 
@@ -362,9 +384,16 @@ def _composed(folders: Sequence[Path], overrides: Sequence[str]) -> FarmConfig:
     Raises:
         ConfigError: they cannot work.
     """
-    config = compose(overrides, folders=folders).config
+    config = compose_config(overrides, folders=folders)
     check(config, policies=POLICY_NAMES)
     return config
+
+
+def _remove_sockets(config: FarmConfig) -> None:
+    """Remove the unix sockets of children that could not do so themselves."""
+    addresses = (config.serve.address, *config.games.addresses, config.telemetry.metrics_address)
+    for address in addresses:
+        ports.clean_up(address)
 
 
 def _last_config(instance: str) -> FarmConfig:
@@ -388,9 +417,10 @@ def _last_config(instance: str) -> FarmConfig:
 def _arbiter(
     farm: _Farm, stack: ExitStack, signals: SignalQueue, on_ready: Callable[[], None]
 ) -> Arbiter:
+    farm.bells = _bells(stack)
     farm.arbiter = Arbiter(
         farm.control,
-        Spawner(farm.config.instance, _bell_fds(stack)),
+        Spawner(farm.config.instance, [bell.fileno() for bell in farm.bells]),
         signals,
         _rules(farm.config.supervisor),
         log.get_logger(),
@@ -403,16 +433,17 @@ def _arbiter(
     return farm.arbiter
 
 
-def _bell_fds(stack: ExitStack) -> list[int]:
+def _bells(stack: ExitStack) -> list[Doorbell]:
     """The doorbells for as many workers as there can be, so that a running farm can grow."""
     bells = [Doorbell.create() for _ in range(1 + MAX_ROLLOUTS)]
     for bell in bells:
         stack.callback(bell.close)
-    return [bell.fileno() for bell in bells]
+    return bells
 
 
-def _notifier(control: ControlBlock, stack: ExitStack) -> Notifier | None:
-    notifier = Notifier.take(os.environ, os.getpid(), StatusLine(control))
+def _notifier(farm: _Farm, stack: ExitStack) -> Notifier | None:
+    describe = StatusLine(farm.control, farm.refusal)
+    notifier = Notifier.take(os.environ, os.getpid(), describe)
     if notifier is not None:
         stack.callback(notifier.close)
     return notifier

@@ -32,6 +32,7 @@ FarmError                      70  anything of the farm's own
 └─ ClientError                 69  what a client of a farm meets
    ├─ UnavailableError             no farm answers at the address
    ├─ RejectedError                the farm refused the request; carries the status
+   │  └─ GameRejectedError         a game refused it; carries the reason, see games.proto
    └─ SpecMismatchError            client and farm disagree on the spec fingerprint
 
 Exit codes are those of sysexits(3): 69 EX_UNAVAILABLE, 70 EX_SOFTWARE, 78 EX_CONFIG; and 75
@@ -242,12 +243,46 @@ class RejectedError(ClientError):
     Args:
         status: name of the gRPC status, such as `INVALID_ARGUMENT`.
         detail: the server's message.
+        retry_after_s: when another try may succeed, where a limit refused it; else None.
     """
 
-    def __init__(self, status: str, detail: str) -> None:
+    def __init__(self, status: str, detail: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(f"{status}: {detail}")
         self.status = status
         self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class GameRejectedError(RejectedError):
+    """A game, or the host of the games, refused the request.
+
+    Args:
+        status: name of the gRPC status; of a refused action within a stream that of its reason.
+        detail: the server's message.
+        reason: name of a Reason in proto/farm/rpc/v1/games.proto, such as `NOT_YOUR_CELL`.
+        game_id: the game; 0 where it is about none.
+        move: number of the move within its request, from 0.
+        tick: of WRONG_TICK, the game's.
+        retry_after_s: of LIMIT, when another try may succeed.
+    """
+
+    def __init__(
+        self,
+        status: str,
+        detail: str,
+        *,
+        reason: str,
+        game_id: int = 0,
+        move: int = 0,
+        tick: int = 0,
+        retry_after_s: float = 0.0,
+    ) -> None:
+        super().__init__(status, detail)
+        self.reason = reason
+        self.game_id = game_id
+        self.move = move
+        self.tick = tick
+        self.retry_after_s = retry_after_s
 
 
 class SpecMismatchError(ClientError):

@@ -19,7 +19,7 @@ DEADLINE_S = 30.0
 RUN_ID = 4711
 
 
-def farm_config(n_rings=1, *, start_s=5.0, takes_in=False, security=None, **serve):
+def farm_config(n_rings=1, *, start_s=5.0, takes_in=False, security=None, limits=None, **serve):
     """A config whose service takes a free port and does not wait long."""
     serve = {"address": "127.0.0.1:0", "max_batch_wait_ms": 5.0, "drain_s": 0.2, **serve}
     tree = {
@@ -30,6 +30,7 @@ def farm_config(n_rings=1, *, start_s=5.0, takes_in=False, security=None, **serv
         "supervisor": {"start_s": start_s},
         "telemetry": {},
         "security": security or {},
+        "limits": limits or {},
         "instance": "test",
         "seed": 7,
     }

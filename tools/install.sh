@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs the farm as a service on a machine with systemd (Debian 12, Amazon Linux 2023 and later):
 # Python if it is missing, the user `farm`, a virtual environment in /opt/farm with the wheel in it,
-# the unit, /etc/farm/farm.env; then enables and starts it. Run it again to update: what is the same
-# already is left alone, and the service is restarted only if something changed.
+# the units farm.service and farm@.service, /etc/farm/farm.env; then enables farm.service and starts
+# it. Run it again to update: what is the same already is left alone, and the service is restarted
+# only if something changed. Instances of farm@.service are yours to enable and to restart.
 set -euo pipefail
 
 usage() {
@@ -130,8 +131,18 @@ write_env() {
 
 add_user() {
     if getent passwd farm >/dev/null; then return; fi
+    if command -v systemd-sysusers >/dev/null; then
+        run systemd-sysusers "$root/etc/sysusers.d/farm.conf"
+        return
+    fi
     run useradd --system --user-group --home-dir /var/lib/farm --no-create-home \
         --shell /usr/sbin/nologin farm
+}
+
+make_folders() {
+    if command -v systemd-tmpfiles >/dev/null; then
+        run systemd-tmpfiles --create "$root/etc/tmpfiles.d/farm.conf"
+    fi
 }
 
 switch_on() {
@@ -148,9 +159,15 @@ switch_on() {
 
 python=$(find_python) || { install_python; python=$(find_python) || python=python3; }
 fetch_wheel
-[ -n "$root" ] || add_user
+put "$units/farm.sysusers" "$root/etc/sysusers.d/farm.conf"
+put "$units/farm.tmpfiles" "$root/etc/tmpfiles.d/farm.conf"
+if [ -z "$root" ]; then
+    add_user
+    make_folders
+fi
 install_wheel "$python"
 put "$units/farm.service" "$root/etc/systemd/system/farm.service"
+put "$units/farm@.service" "$root/etc/systemd/system/farm@.service"
 write_env
 if [ -n "$root" ]; then
     say "done below $root"

@@ -39,6 +39,10 @@ BENCHES: Final = {
         "farm.bench.scrape",
         "milliseconds of one scrape of a farm of 64 workers",
     ),
+    "log_line": BenchInfo(
+        "farm.bench.log_line",
+        "nanoseconds of one line of the log, beside the standard library's",
+    ),
     "reload": BenchInfo(
         "farm.bench.reload",
         "milliseconds until every child of a farm at full speed has taken a changed config",

@@ -43,7 +43,9 @@ def running_farm(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
     instance = f"bench-{os.getpid()}"
     options = [*with_seats(overrides), *FIXED, f"instance={instance}"]
     command = [sys.executable, "-m", "farm.cli.main", "up", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    # A session of its own, as under a service manager: the kernel shares processors by sessions
+    # (autogroups, sched(7)), and the supervisor would share that of the clients.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         try:
             yield instance, _wait_for_address(process)
         finally:

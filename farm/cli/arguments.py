@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from farm.cli import arguments_reload
+from farm.cli.arguments_play import PLAY_HELP, fill_play
 from farm.cli.help_texts import (
     AUDIT_HELP,
     BENCH_HELP,
@@ -17,6 +18,7 @@ from farm.cli.help_texts import (
     TAIL_HELP,
     TOP_HELP,
     UP_HELP,
+    WARM_HELP,
 )
 from farm.config import patterns
 from farm.version import __version__
@@ -40,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"farm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_up(commands)
+    _add_warm(commands)
     _add_tail(commands)
     _add_top(commands)
     _add_audit(commands)
@@ -52,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_config(commands)
     _add_bench(commands)
     _add_replay(commands)
+    fill_play(_add(commands, "play", "play a game with an agent, or yourself", PLAY_HELP), _address)
     return parser
 
 
@@ -93,8 +97,11 @@ def _add_config_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config-dir",
         type=Path,
+        action="append",
+        default=[],
         metavar="DIR",
-        help="files of the config, before the packaged ones: a config.yaml, and options of groups",
+        help="files of the config, before the packaged ones: a config.yaml, and options of groups; "
+        "repeat for more, the first that has a file wins",
     )
 
 
@@ -117,6 +124,12 @@ def _add_up(commands: "_Commands[argparse.ArgumentParser]") -> None:
     _add_overrides(parser)
 
 
+def _add_warm(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "warm", "compile the kernels before a farm starts", WARM_HELP)
+    _add_config_dir(parser)
+    _add_overrides(parser)
+
+
 def _add_tail(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "tail", "show what a farm sends to its clients", TAIL_HELP)
     parser.add_argument(
@@ -125,7 +138,7 @@ def _add_tail(commands: "_Commands[argparse.ArgumentParser]") -> None:
         type=_address,
         default="127.0.0.1:50051",
         metavar="ADDRESS",
-        help="host:port of the experiences service (default: %(default)s)",
+        help="host:port of the experiences service, or unix:/path (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON line a second")
     _add_seconds(parser, "stop after S seconds (default: run until stopped)")
@@ -167,7 +180,7 @@ def _add_whom(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=_address,
         metavar="ADDRESS",
-        help="ask the farm at host:port instead, which may be on another machine",
+        help="ask the farm at host:port, which may be on another machine, or at unix:/path",
     )
     _add_instance(parser)
 
@@ -307,8 +320,13 @@ def _add_replay(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 def _address(text: str) -> str:
     port = text.rpartition(":")[2]
-    if not re.fullmatch(patterns.ADDRESS, text) or not 0 < int(port) <= patterns.MAX_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no host:port, such as 127.0.0.1:50051")
+    is_one = re.fullmatch(patterns.ADDRESS, text) is not None
+    if is_one and patterns.socket_path(text) is None:
+        is_one = 0 < int(port) <= patterns.MAX_PORT
+    if not is_one:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no host:port, such as 127.0.0.1:50051, and no unix:/path"
+        )
     return text
 
 

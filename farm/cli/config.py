@@ -7,7 +7,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def config_folders(folder: Path | None) -> list[Path]:
-    """Where the files of a config are: a folder of the user's, and behind it the packaged one."""
-    return [] if folder is None else [folder, conf_dir()]
+def config_folders(folders: Sequence[Path]) -> list[Path]:
+    """Where the files of a config are: folders of the user's, and behind them the packaged one."""
+    return [*folders, conf_dir()] if folders else []
 
 
 def config_text(composed: Composed) -> Iterator[str]:

@@ -18,6 +18,7 @@ exit codes:
 MAIN_HELP = f"""\
 start here:
   farm up --tail                     start a farm and watch what a client of it receives
+  farm warm                          compile the kernels beforehand; a first start does it as well
   farm up worker.count=3             start a farm with three rollout workers
   farm tail                          in another terminal: subscribe, show the flow
   farm top                           watch the processes of a running farm
@@ -28,6 +29,7 @@ start here:
   farm bench --list                  what can be measured
   farm logs --journal farm           what a farm under systemd has logged, for a person
   farm replay game.gior --show       watch a recorded game
+  farm play --human                  play against a bot of a farm with `games=on`
 
 {OVERRIDES_HELP}
 {EXIT_CODES_HELP}
@@ -51,6 +53,21 @@ Lines are JSON when standard output is no terminal. A second Ctrl-C or SIGTERM s
 
 {OVERRIDES_HELP}
 {EXIT_CODES_HELP}"""
+
+WARM_HELP = f"""\
+examples:
+  farm warm                          compile what is not in the cache, and say how it goes
+  farm warm --config-dir /etc/farm env=prod
+
+The config is checked first: what is wrong with it is said at once, not after a minute. It may take
+supervisor.warm_up_s, and tells a service manager that it needs the time. The next `farm up` of this
+build serves within seconds. Kernels are kept in $FARM_CACHE_DIR, else ~/.cache/farm.
+
+{OVERRIDES_HELP}
+exit codes:
+  0 done, or nothing to do    2 usage    70 it failed, or took too long
+  78 the config is wrong: the message names the key
+"""
 
 TAIL_HELP = f"""\
 examples:

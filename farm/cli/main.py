@@ -17,7 +17,7 @@ from typing import cast
 from farm.cli.arguments import build_parser, parse
 from farm.errors import EXIT_INTERNAL, EXIT_OK, EXIT_USAGE, FarmError, FileAccessError
 
-CLIENT_COMMANDS = ("tail", "top", "audit")
+CLIENT_COMMANDS = ("tail", "top", "audit", "play")
 """Commands that are clients: they say themselves, in one line, what gRPC's own log says in many."""
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What write(2) says of an output that takes nothing more; files opened by name say their name, and

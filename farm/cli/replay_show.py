@@ -1,13 +1,9 @@
 """A replay on a terminal: the board in colours, played at a speed or by keys."""
 
-import contextlib
-import io
 import os
 import select
 import sys
-import termios
 import time
-import tty
 from collections.abc import Iterator
 from typing import Final
 
@@ -16,17 +12,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from farm.cli.keyboard import keyboard, meanings
+from farm.cli.seat_colours import SEAT_COLOURS
 from farm.engine.state import MOUNTAIN_OWNER
-from farm.replay.look import (
-    FOG_OWNER,
-    LEGEND,
-    SEAT_LETTERS,
-    Look,
-    cell_texts,
-    column_width,
-    look,
-    seat_name,
-)
+from farm.replay.characters import LEGEND, SEAT_LETTERS, column_width, seat_name
+from farm.replay.look import FOG_OWNER, Look, cell_texts, look
 from farm.replay.model import Replay
 from farm.replay.simulate import Playback
 from farm.replay.text import due_text, end_text
@@ -54,25 +44,6 @@ _SEQUENCES: Final = {
     b"f": "seat",
     b"q": "quit",
 }
-# The colours of the first eight players in the official game, then eight more.
-_COLOURS: Final = (
-    "red3",
-    "blue3",
-    "green4",
-    "dark_cyan",
-    "dark_orange3",
-    "deep_pink3",
-    "purple4",
-    "dark_red",
-    "gold3",
-    "dodger_blue2",
-    "chartreuse3",
-    "medium_purple",
-    "orange4",
-    "steel_blue",
-    "dark_olive_green3",
-    "grey50",
-)
 
 
 class Viewer:
@@ -151,18 +122,18 @@ class Viewer:
 def show(replay: Replay, *, seat: int | None, ticks_per_s: float) -> None:
     """Play a replay on the terminal until its end or `q`; without a keyboard until its end."""
     viewer = _open(replay, seat=seat, ticks_per_s=ticks_per_s)
-    with _keyboard() as keyboard, Live(auto_refresh=False, screen=True) as live:
+    with keyboard() as keys_fd, Live(auto_refresh=False, screen=True) as live:
         shown = None
         while not viewer.wants_out:
             viewer.poll(time.monotonic_ns())
             state = (viewer.playback.tick, viewer.seat, viewer.is_paused, viewer.ticks_per_s)
             if state != shown:
-                drawn = picture(viewer, keys=keyboard is not None, width=_room(live.console))
+                drawn = picture(viewer, keys=keys_fd is not None, width=_room(live.console))
                 live.update(drawn, refresh=True)
                 shown = state
-            if keyboard is None and viewer.is_at_end:
+            if keys_fd is None and viewer.is_at_end:
                 break
-            for key in _keys(keyboard, viewer.wait_s(time.monotonic_ns())):
+            for key in _keys(keys_fd, viewer.wait_s(time.monotonic_ns())):
                 viewer.press(key)
     Console(highlight=False).print(end_text(viewer.playback))
 
@@ -226,7 +197,7 @@ def scoreboard(view: Look, players: tuple[str, ...]) -> Table:
     table.add_column("army", justify="right")
     table.add_column("land", justify="right")
     for seat, score in enumerate(view.scores):
-        name = Text(f" {seat_name(seat, players)} ", style=f"bold white on {_COLOURS[seat]}")
+        name = Text(f" {seat_name(seat, players)} ", style=f"bold white on {SEAT_COLOURS[seat]}")
         table.add_row(name, str(score.army), str(score.land), style="" if score.alive else "strike")
     return table
 
@@ -237,7 +208,7 @@ def score_line(view: Look) -> Text:
     for seat, score in enumerate(view.scores):
         if score.alive:
             text = f" {SEAT_LETTERS[seat]} {score.army}/{score.land} "
-            line.append(text, style=f"bold white on {_COLOURS[seat]}")
+            line.append(text, style=f"bold white on {SEAT_COLOURS[seat]}")
     return line
 
 
@@ -258,7 +229,7 @@ def _room(console: Console) -> int | None:
 
 def _style(owner: int, text: str) -> str:
     if owner >= 0:
-        return f"bold white on {_COLOURS[owner]}"
+        return f"bold white on {SEAT_COLOURS[owner]}"
     if owner == MOUNTAIN_OWNER:
         return "bright_black"
     if owner == FOG_OWNER:
@@ -266,31 +237,11 @@ def _style(owner: int, text: str) -> str:
     return "yellow" if text[:1].isdigit() else "dim"
 
 
-@contextlib.contextmanager
-def _keyboard() -> Iterator[int | None]:
-    """Standard input with each key as it is pressed, or None where that is no terminal."""
-    try:
-        fd = sys.stdin.fileno()
-        before = termios.tcgetattr(fd)
-    except (OSError, io.UnsupportedOperation, termios.error):
-        yield None
-        return
-    try:
-        tty.setcbreak(fd)
-        yield fd
-    finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
-
-
-def _keys(keyboard: int | None, wait_s: float) -> Iterator[str]:
+def _keys(keys_fd: int | None, wait_s: float) -> Iterator[str]:
     """The keys pressed within a time."""
-    if keyboard is None:
+    if keys_fd is None:
         time.sleep(wait_s)
         return
-    ready, _, _ = select.select([keyboard], [], [], wait_s)
-    pressed = os.read(keyboard, 64) if ready else b""
-    while pressed:
-        sequence = next((s for s in _SEQUENCES if pressed.startswith(s)), pressed[:1])
-        pressed = pressed[len(sequence) :]
-        if sequence in _SEQUENCES:
-            yield _SEQUENCES[sequence]
+    ready, _, _ = select.select([keys_fd], [], [], wait_s)
+    pressed = os.read(keys_fd, 64) if ready else b""
+    yield from meanings(pressed, _SEQUENCES)

@@ -28,6 +28,8 @@ from farm.client.retry import Retry
 from farm.client.session import (
     CLOSE_S,
     DEFAULT_ADDRESS,
+    ENDED,
+    Ending,
     Session,
     StreamCall,
     stream_call,
@@ -36,9 +38,9 @@ from farm.client.session import (
 from farm.client.submit import Submission, Submitted
 from farm.client.tls import Tls, open_aio_channel
 from farm.client.token import metadata_of
+from farm.client.trace import traced
 from farm.errors import UsageError
 from farm.rpc import names
-from farm.rpc.status import error_of
 
 
 class AsyncSubscription:
@@ -146,9 +148,9 @@ class AsyncSubscription:
             await self._send_acks()
             message = await self._call.read()
         except grpc.RpcError as error:
-            ending = (error.code(), error.details())
+            ending = Ending.of(error)
         except _EndedError:
-            ending = (grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
+            ending = ENDED
         except asyncio.CancelledError:
             self._drop_call()
             self._inbox.disconnected()
@@ -157,8 +159,8 @@ class AsyncSubscription:
             if message is not grpc.aio.EOF:
                 self._take_in(message)
                 return True
-            ending = (grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
-        await self._wait_out(*ending)
+            ending = ENDED
+        await self._wait_out(ending)
         return True
 
     def _take_in(self, message: bytes) -> None:
@@ -170,10 +172,10 @@ class AsyncSubscription:
             self._drop_call()
             raise
 
-    async def _wait_out(self, code: grpc.StatusCode, detail: str) -> None:
+    async def _wait_out(self, ending: Ending) -> None:
         self._drop_call()
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
-        await asyncio.sleep(self._session.failed(code, detail, time.monotonic(), jitter))
+        await asyncio.sleep(self._session.failed(ending, time.monotonic(), jitter))
 
     async def _connect(self) -> None:
         self._inbox.open()
@@ -216,7 +218,7 @@ class AsyncClient:
     """A farm, as seen from outside; to be entered with `async with`.
 
     Args:
-        address: `host:port` of the farm's experiences service.
+        address: `host:port` of the farm's experiences service, or `unix:/path`.
         timeout_s: time for an answer to a question such as `stats`, in seconds.
         retry: how streams reconnect.
         tls: as for `farm.client.Client`; its files are read when the client is entered.
@@ -278,10 +280,10 @@ class AsyncClient:
         call = self._open_channel().stream_unary(names.method_path(names.SUBMIT_EXPERIENCES))
         try:
             reply: bytes = await call(
-                submission.messages(), timeout=timeout_s, metadata=self._metadata
+                submission.messages(), timeout=timeout_s, metadata=traced(self._metadata)
             )
         except grpc.RpcError as error:
-            raise _client_error(error, self.address) from None
+            raise Ending.of(error).error(self.address) from None
         return submission.outcome(reply)
 
     async def stats(self, *, game_ids: Sequence[int] = (), per_seat: bool = False) -> replies.Stats:
@@ -323,7 +325,7 @@ class AsyncClient:
         return self._channel
 
     def _open(self, call: StreamCall, *, auto_ack: bool) -> AsyncSubscription:
-        call = replace(call, metadata=self._metadata)
+        call = replace(call, metadata=traced(self._metadata))
         channel = self._open_channel()
         stream = AsyncSubscription(channel, self.address, call, self._retry, auto_ack=auto_ack)
         self._streams.add(stream)
@@ -332,18 +334,16 @@ class AsyncClient:
     async def _ask(self, method: str, request: bytes) -> bytes:
         call = self._open_channel().unary_unary(names.method_path(method))
         try:
-            reply: bytes = await call(request, timeout=self._timeout_s, metadata=self._metadata)
+            reply: bytes = await call(
+                request, timeout=self._timeout_s, metadata=traced(self._metadata)
+            )
         except grpc.RpcError as error:
-            raise _client_error(error, self.address) from None
+            raise Ending.of(error).error(self.address) from None
         return reply
 
 
 class _EndedError(Exception):
     """The call ended while a message was written to it."""
-
-
-def _client_error(error: Any, address: str) -> Exception:
-    return error_of(error.code(), error.details(), address)
 
 
 def _method(channel: grpc.aio.Channel, call: StreamCall) -> Any:

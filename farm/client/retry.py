@@ -37,12 +37,13 @@ class Backoff:
         self._attempt = 0
         self._began_s = None
 
-    def next_wait_s(self, now_s: float, jitter: float) -> float | None:
+    def next_wait_s(self, now_s: float, jitter: float, *, at_least_s: float = 0.0) -> float | None:
         """How long to wait before the next try.
 
         Args:
             now_s: a monotonic clock.
             jitter: uniform in [0, 1): the wait is between half and all of the back-off.
+            at_least_s: when the farm says to try again; the wait is up to a quarter longer.
 
         Returns:
             Seconds, or None when the deadline leaves no time for another try.
@@ -50,10 +51,11 @@ class Backoff:
         if self._began_s is None:
             self._began_s = now_s
         left_s = self._began_s + self._retry.deadline_s - now_s
-        if left_s <= 0:
+        if left_s <= 0 or at_least_s > left_s:
             return None
         backoff_s = min(
             self._retry.ceiling_s, self._retry.first_s * 2.0 ** min(self._attempt, _MAX_DOUBLINGS)
         )
         self._attempt += 1
-        return min(left_s, backoff_s * (0.5 + 0.5 * jitter))
+        asked_s = at_least_s * (1.0 + 0.25 * jitter)
+        return min(left_s, max(asked_s, backoff_s * (0.5 + 0.5 * jitter)))

@@ -1,7 +1,7 @@
 """What both faces share beside the core: calls as values, and what to do when one fails."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Self
 
 import grpc
 
@@ -9,9 +9,9 @@ from farm.client.balance import Balance, Gap, gaps
 from farm.client.core import Inbox
 from farm.client.options import SubscribeOptions, Wanted, filter_of, group_policy
 from farm.client.retry import Backoff, Retry
-from farm.errors import UsageError
+from farm.errors import ClientError, UsageError
 from farm.rpc import names
-from farm.rpc.status import error_of, is_transient
+from farm.rpc.status import error_of, is_transient, retry_after_s
 from farm.rpc.v1 import experience_pb2
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
@@ -27,11 +27,40 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.http2.ping_timeout_ms", 10_000),
     # `Retry` decides when to try again; the channel must not sit out a longer wait of its own.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    # By its name a wait; in gRPC's core it is the time that one try has to get a connection, which
+    # on a busy machine takes longer than the waits around it.
+    ("grpc.min_reconnect_backoff_ms", 10_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # Two clients in a process are two connections, each with a flow-control window of its own.
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended.
+
+    Attributes:
+        code: its status.
+        detail: the farm's message.
+        retry_after_s: when to try again, where the farm says so.
+    """
+
+    code: grpc.StatusCode
+    detail: str
+    retry_after_s: float | None = None
+
+    @classmethod
+    def of(cls, error: Any) -> Self:
+        """From what gRPC raises, in either face."""
+        return cls(error.code(), error.details(), retry_after_s(error.trailing_metadata()))
+
+    def error(self, address: str) -> ClientError:
+        """What a client raises for it."""
+        return error_of(self.code, self.detail, address, retry_after_s=self.retry_after_s)
+
+
+ENDED: Final = Ending(grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +140,7 @@ class Session:
             raise UsageError("a stream beside the groups may skip: only a subscription has gaps")
         return gaps(self.inbox.seen, balance, self.call.group)
 
-    def failed(self, code: grpc.StatusCode, detail: str, now_s: float, jitter: float) -> float:
+    def failed(self, ending: Ending, now_s: float, jitter: float) -> float:
         """The connection ended: how many seconds to wait before the next.
 
         Raises:
@@ -121,8 +150,9 @@ class Session:
         was_connected = self.inbox.received.connections > 0
         self.inbox.disconnected()
         wait_s = None
-        if is_transient(code, was_connected=was_connected):
-            wait_s = self._backoff.next_wait_s(now_s, jitter)
+        asked_s = ending.retry_after_s
+        if is_transient(ending.code, was_connected=was_connected, retry_after_s=asked_s):
+            wait_s = self._backoff.next_wait_s(now_s, jitter, at_least_s=asked_s or 0.0)
         if wait_s is None:
-            raise error_of(code, detail, self._address)
+            raise ending.error(self._address)
         return wait_s

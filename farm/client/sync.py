@@ -28,6 +28,8 @@ from farm.client.retry import Retry
 from farm.client.session import (
     CLOSE_S,
     DEFAULT_ADDRESS,
+    ENDED,
+    Ending,
     Session,
     StreamCall,
     stream_call,
@@ -36,9 +38,8 @@ from farm.client.session import (
 from farm.client.submit import Submission, Submitted
 from farm.client.tls import Tls, open_channel
 from farm.client.token import metadata_of
-from farm.errors import ClientError
+from farm.client.trace import traced
 from farm.rpc import names
-from farm.rpc.status import error_of
 
 
 class Subscription:
@@ -165,13 +166,13 @@ class Subscription:
             self._send_acks()
             message = next(self._call)
         except StopIteration:
-            ending = (grpc.StatusCode.UNAVAILABLE, "the farm ended the stream")
+            ending = ENDED
         except grpc.RpcError as error:
-            ending = (error.code(), error.details())
+            ending = Ending.of(error)
         else:
             self._take_in(message)
             return True
-        self._wait_out(*ending)
+        self._wait_out(ending)
         return True
 
     def _take_in(self, message: bytes) -> None:
@@ -183,10 +184,10 @@ class Subscription:
             self._drop_call()
             raise
 
-    def _wait_out(self, code: grpc.StatusCode, detail: str) -> None:
+    def _wait_out(self, ending: Ending) -> None:
         self._drop_call()
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
-        time.sleep(self._session.failed(code, detail, time.monotonic(), jitter))
+        time.sleep(self._session.failed(ending, time.monotonic(), jitter))
 
     def _connect(self) -> None:
         self._inbox.open()
@@ -214,7 +215,7 @@ class Client:
     """A farm, as seen from outside.
 
     Args:
-        address: `host:port` of the farm's experiences service.
+        address: `host:port` of the farm's experiences service, or `unix:/path`.
         timeout_s: time for an answer to a question such as `stats`, in seconds.
         retry: how streams reconnect.
         tls: files of an encrypted connection; None takes FARM_TLS_CA, FARM_TLS_CERT and
@@ -310,9 +311,11 @@ class Client:
         submission = Submission(trajectories)
         call = self._channel.stream_unary(names.method_path(names.SUBMIT_EXPERIENCES))
         try:
-            reply: bytes = call(submission.messages(), timeout=timeout_s, metadata=self._metadata)
+            reply: bytes = call(
+                submission.messages(), timeout=timeout_s, metadata=traced(self._metadata)
+            )
         except grpc.RpcError as error:
-            raise _client_error(error, self.address) from None
+            raise Ending.of(error).error(self.address) from None
         return submission.outcome(reply)
 
     def stats(self, *, game_ids: Sequence[int] = (), per_seat: bool = False) -> replies.Stats:
@@ -351,7 +354,7 @@ class Client:
         self.close()
 
     def _open(self, call: StreamCall, *, auto_ack: bool) -> Subscription:
-        call = replace(call, metadata=self._metadata)
+        call = replace(call, metadata=traced(self._metadata))
         stream = Subscription(self._channel, self.address, call, self._retry, auto_ack=auto_ack)
         self._streams.add(stream)
         return stream
@@ -359,14 +362,10 @@ class Client:
     def _ask(self, method: str, request: bytes) -> bytes:
         call = self._channel.unary_unary(names.method_path(method))
         try:
-            reply: bytes = call(request, timeout=self._timeout_s, metadata=self._metadata)
+            reply: bytes = call(request, timeout=self._timeout_s, metadata=traced(self._metadata))
         except grpc.RpcError as error:
-            raise _client_error(error, self.address) from None
+            raise Ending.of(error).error(self.address) from None
         return reply
-
-
-def _client_error(error: Any, address: str) -> ClientError:
-    return error_of(error.code(), error.details(), address)
 
 
 def _method(channel: grpc.Channel, call: StreamCall) -> Any:

@@ -49,9 +49,9 @@ def open_channel(address: str, tls: Tls | None) -> grpc.Channel:
     """A channel of the blocking face; `tls=None` asks the environment.
 
     Raises:
-        UsageError: what `Tls.credentials` raises.
+        UsageError: what `Tls.credentials` raises; or TLS on a unix socket.
     """
-    tls = tls or Tls.of(os.environ)
+    tls = _tls_of(address, tls)
     if tls is None:
         return grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
     return grpc.secure_channel(address, tls.credentials(), options=CHANNEL_OPTIONS)
@@ -59,10 +59,24 @@ def open_channel(address: str, tls: Tls | None) -> grpc.Channel:
 
 def open_aio_channel(address: str, tls: Tls | None) -> grpc.aio.Channel:
     """A channel of the asyncio face; otherwise as `open_channel`."""
-    tls = tls or Tls.of(os.environ)
+    tls = _tls_of(address, tls)
     if tls is None:
         return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
     return grpc.aio.secure_channel(address, tls.credentials(), options=CHANNEL_OPTIONS)
+
+
+def is_local(address: str) -> bool:
+    """Whether an address is a unix socket's: it leaves the machine by no network."""
+    return address.startswith("unix:")
+
+
+def _tls_of(address: str, tls: Tls | None) -> Tls | None:
+    """How to encrypt a connection to an address; None for not at all."""
+    if not is_local(address):
+        return tls or Tls.of(os.environ)
+    if tls is not None:
+        raise UsageError(f"{address} is a socket of this machine, without TLS: leave `tls` out")
+    return None
 
 
 def _read(file: str | None) -> bytes | None:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TypeAlias
 
-from farm.client.tls import Tls
+from farm.client.tls import Tls, is_local
 from farm.errors import UsageError
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
@@ -26,7 +26,8 @@ def metadata_of(address: str, tls: Tls | None, token: str | None) -> Metadata:
     if not token:
         return ()
     is_encrypted = (tls or Tls.of(os.environ)) is not None
-    if not (is_encrypted or _is_loopback(address) or os.environ.get("FARM_INSECURE") == "1"):
+    stays_here = is_local(address) or _is_loopback(address)
+    if not (is_encrypted or stays_here or os.environ.get("FARM_INSECURE") == "1"):
         raise UsageError(
             f"a token would go to {address} in plaintext, for all to read; use TLS (FARM_TLS_CA), "
             "or set FARM_INSECURE=1 on a network that you trust"

@@ -18,9 +18,9 @@ Rules, in the order in which they are checked:
     serve.max_batch_bytes     holds a largest trajectory
     serve.credit_bytes        not below serve.max_batch_bytes
     serve.group_idle_s        not below serve.client_timeout_s
-    serve.address             a port up to 65535
-    telemetry.metrics_address a port up to 65535, and another than serve.address
-    games.address             of every host a port up to 65535, and another than the two above
+    serve.address             a port up to 65535, or a path up to 107 bytes
+    telemetry.metrics_address likewise, and another than serve.address
+    games.address             of every host likewise, and another than the two above
     games.ring_bytes          a power of two; holds two trajectories of the largest game allowed
     exposed addresses         see exposure.py
     supervisor.silence_s      above the second between heartbeats
@@ -40,7 +40,7 @@ from farm.config.memory import (
     ring_bound_bytes,
 )
 from farm.config.mix import parse_mix
-from farm.config.patterns import MAX_PORT
+from farm.config.patterns import MAX_PORT, MAX_SOCKET_PATH_BYTES, socket_path
 from farm.config.schema import FarmConfig, MatchConfig
 from farm.errors import ConfigError
 from farm.spec.limits import MAX_SEATS, MAX_SIDE, MIN_SEATS, MIN_SIDE
@@ -253,19 +253,18 @@ def _serve(config: FarmConfig) -> Iterator[ConfigError]:
             f"{serve.group_idle_s} is below serve.client_timeout_s={serve.client_timeout_s}: a "
             "client that is cut off and comes back would find its group gone",
         )
-    if (port := _port(serve.address)) > MAX_PORT:
-        yield ConfigError("serve.address", f"port {port} is above {MAX_PORT}")
+    yield from _address("serve.address", serve.address)
 
 
 def _metrics(config: FarmConfig) -> Iterator[ConfigError]:
     key, address = "telemetry.metrics_address", config.telemetry.metrics_address
     if address is None:
         return
-    if (port := _port(address)) > MAX_PORT:
-        yield ConfigError(key, f"port {port} is above {MAX_PORT}")
-    if port and address == config.serve.address:
+    yield from _address(key, address)
+    takes_any_port = socket_path(address) is None and _port(address) == 0
+    if address == config.serve.address and not takes_any_port:
         yield ConfigError(
-            key, f"{address} is serve.address as well; choose another port, or null for no metrics"
+            key, f"{address} is serve.address as well; choose another, or null for no metrics"
         )
 
 
@@ -276,7 +275,10 @@ def _games(config: FarmConfig) -> Iterator[ConfigError]:
         "telemetry.metrics_address": config.telemetry.metrics_address or ":0",
     }
     for address in games.addresses:
-        port = _port(address)
+        is_socket = socket_path(address) is not None
+        if is_socket:
+            yield from _address("games.address", address)
+        port = 0 if is_socket else _port(address)
         if port > MAX_PORT:
             yield ConfigError(
                 "games.address",
@@ -285,10 +287,8 @@ def _games(config: FarmConfig) -> Iterator[ConfigError]:
             )
             break
         for key, other in others.items():
-            if port and address == other:
-                yield ConfigError(
-                    "games.address", f"{address} is {key} as well; choose another port"
-                )
+            if (port or is_socket) and address == other:
+                yield ConfigError("games.address", f"{address} is {key} as well; choose another")
     capacity, wanted = games.ring_bytes, host_ring_bound_bytes(config)
     if capacity.bit_count() != 1:
         above = next_power_of_two(capacity)
@@ -303,6 +303,19 @@ def _games(config: FarmConfig) -> Iterator[ConfigError]:
             f"{host_record_bound_bytes(config):,}, which is at most half of a ring; set it to "
             f"{next_power_of_two(wanted)} or more, or lower the limits",
         )
+
+
+def _address(key: str, address: str) -> Iterator[ConfigError]:
+    """What makes it impossible to listen on an address, whatever the machine."""
+    if (path := socket_path(address)) is not None:
+        if len(path) > MAX_SOCKET_PATH_BYTES:
+            yield ConfigError(
+                key,
+                f"the path {path} has {len(path)} bytes, and that of a unix socket at most "
+                f"{MAX_SOCKET_PATH_BYTES}; choose a shorter one, such as /run/farm/default.sock",
+            )
+    elif (port := _port(address)) > MAX_PORT:
+        yield ConfigError(key, f"port {port} is above {MAX_PORT}")
 
 
 def _port(address: str) -> int:

@@ -5,9 +5,11 @@ Rules, checked behind those of `check.py`:
     security.tls_key           given with security.tls_cert; a file that others cannot read
     security.tokens_file       as tokens.py says; a file that others cannot read
     security.client_ca         needs security.tls_cert
-    serve.address              loopback, or TLS with a client CA or tokens, or `security.insecure`
+    serve.address              loopback or a unix socket, or TLS with a client CA or tokens, or
+                               `security.insecure`
     games.address              likewise, where there are games hosts
-    telemetry.metrics_address  loopback, or `security.insecure`: the endpoint has no TLS
+    telemetry.metrics_address  loopback or a unix socket, or `security.insecure`: the endpoint has
+                               no TLS
 """
 
 import ipaddress
@@ -15,6 +17,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from farm.config.patterns import socket_path
 from farm.config.schema import FarmConfig, SecurityConfig
 from farm.config.tokens import read_tokens
 from farm.errors import ConfigError
@@ -76,6 +79,8 @@ def _file(key: str, file: str, *, is_secret: bool) -> Iterator[ConfigError]:
 
 def is_loopback(address: str) -> bool:
     """Whether only this machine can reach an address; a name other than localhost may be any."""
+    if socket_path(address) is not None:
+        return True
     host = address.rpartition(":")[0].strip("[]")
     if host == "localhost":
         return True

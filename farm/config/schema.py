@@ -170,7 +170,8 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The experiences service."""
 
     address: Annotated[str, Meta(pattern=patterns.ADDRESS), reload("boot")] = "127.0.0.1:50051"
-    """Host and port to listen on; port 0 takes a free one, found with `farm top`."""
+    """Host and port to listen on; port 0 takes a free one, found with `farm top`. Or a socket of
+    this machine alone, such as `unix:/run/farm/default.sock`, in a folder that is there."""
     min_batch_bytes: Annotated[Positive, reload("live")] = 1 << 18
     """Bytes that are worth a message: it is sent as soon as this much is ready."""
     max_batch_bytes: Annotated[Positive, Meta(le=1 << 24), reload("live")] = 1 << 20
@@ -205,7 +206,7 @@ class GamesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Games hosts, each a process of its own; 0 has none."""
     address: Annotated[str, Meta(pattern=patterns.ADDRESS), reload("boot")] = "127.0.0.1:50061"
     """Host and port of the first; the next ones count on from the port. Port 0 takes free ones,
-    which clients find by asking `serve.address`."""
+    which clients find by asking `serve.address`. Or a unix socket, as for `serve.address`."""
     max_games: Annotated[int, Meta(ge=1, le=4096), reload("restart")] = 256
     """Games of one host that are in a lobby, running or paused; one more is refused. Each has up to
     0.5 MB of memory, used from its first game on."""
@@ -247,10 +248,35 @@ class GamesConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where each host shall listen, by its index."""
+        """Where each host shall listen, by its index: ports count on, sockets get a number."""
+        if patterns.socket_path(self.address) is not None:
+            more = (f"{self.address}.{host}" for host in range(1, self.hosts))
+            return (self.address, *more) if self.hosts else ()
         name, _, port = self.address.rpartition(":")
         step = 1 if int(port) else 0
         return tuple(f"{name}:{int(port) + step * host}" for host in range(self.hosts))
+
+
+ByteRate = Annotated[int, Meta(ge=65_536, le=1 << 40)]
+
+
+class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one client may take: a token, or else an IP address, or all of a unix socket's."""
+
+    open_streams: Annotated[int, Meta(ge=1, le=8192), reload("live")] = 1024
+    """Streams that one client has open at a service, at most; one more is refused."""
+    calls_in_flight: Annotated[int, Meta(ge=1, le=8192), reload("live")] = 512
+    """Unary calls of one client that wait for their answers, at most; one more is refused."""
+    calls_per_second: Annotated[Annotated[int, Meta(ge=1, le=1_000_000)] | None, reload("live")] = (
+        10_000
+    )
+    """New calls of one client, streams among them; what goes beyond is refused, with the time of
+    the next try. Those of a second may come at once; null lets any number pass."""
+    bytes_per_second_out: Annotated[ByteRate | None, reload("live")] = None
+    """Bytes of experiences to one client, over all of its streams: a batch waits in its ring until
+    its time has come, and nothing is lost; null sends as fast as the client takes."""
+    bytes_per_second_in: Annotated[ByteRate | None, reload("live")] = None
+    """Bytes that one client submits, likewise."""
 
 
 class SupervisorConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -281,10 +307,16 @@ class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Lowest level that is logged."""
     format: Annotated[Literal["auto", "json", "console"], reload("boot")] = "auto"
     """JSON lines, readable lines, or by whether standard output is a terminal."""
+    burst: Annotated[int, Meta(ge=0, le=1_000_000), reload("live")] = 200
+    """Lines of one event, at one level below error, that a process logs within `burst_s`; those
+    beyond it are counted, and `log_lines_left_out` tells how many. 0 for no bound."""
+    burst_s: Annotated[Seconds, reload("live")] = 30.0
+    """Seconds of it. The journal of systemd drops lines of any kind beyond 10,000 in 30 s."""
     metrics_address: Annotated[
         Annotated[str, Meta(pattern=patterns.ADDRESS)] | None, reload("boot")
     ] = "127.0.0.1:9464"
-    """Host and port of /metrics, /healthz and /readyz; port 0 takes a free one, null has none."""
+    """Host and port of /metrics, /healthz and /readyz; port 0 takes a free one, null has none. Or
+    a unix socket, as for `serve.address`."""
 
 
 class FilesConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -299,7 +331,7 @@ class SecurityConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     tls_cert: Annotated[str | None, reload("boot")] = None
     """PEM file of the certificate of `serve.address`, those that vouch for it behind it; null
-    serves in plaintext. A changed file is used from the next handshake on."""
+    serves in plaintext, as unix sockets do. A changed file is used from the next handshake on."""
     tls_key: Annotated[str | None, reload("boot")] = None
     """PEM file of its key, that nobody but the farm's user (or root and its group) may read."""
     client_ca: Annotated[str | None, reload("boot")] = None
@@ -321,6 +353,7 @@ class FarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ring: RingConfig = RingConfig()
     serve: ServeConfig = ServeConfig()
     games: GamesConfig = GamesConfig()
+    limits: LimitsConfig = LimitsConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     config: FilesConfig = FilesConfig()

@@ -15,7 +15,9 @@ from farm.config.schema import FarmConfig
 from farm.errors import GameError, StoppingError
 from farm.games.game import HostedGame
 from farm.games.host import Host
+from farm.games.seats import Accepted
 from farm.games.watches import Watches
+from farm.telemetry.actions import NO_ACTIONS, Actions
 
 Request = TypeVar("Request", bound=Message)
 
@@ -27,6 +29,7 @@ class Desk:
         host: the games.
         watches: who waits for news.
         config: in force; replaced when it changes.
+        actions: follows actions on their way; replaced where somebody traces.
 
     Args:
         host: the games.
@@ -46,6 +49,7 @@ class Desk:
     ) -> None:
         self.host = host
         self.watches = Watches()
+        self.actions: Actions = NO_ACTIONS
         self.config = config
         self.wake = wake
         self.on_action = on_action
@@ -101,6 +105,27 @@ class Desk:
         finally:
             self.host.detach(game, seat, time.monotonic_ns())
             self.wake()
+
+    def follow(
+        self, game: HostedGame, seat: int, accepted: Accepted, n_moves: int, now_ns: int
+    ) -> None:
+        """An action was accepted, with so many moves: its first is due behind those that wait."""
+        due_tick = accepted.tick + accepted.queued - n_moves
+        self.actions.accepted(game.game_id, seat, due_tick, now_ns)
+
+    def played(self, now_ns: int) -> None:
+        """The host was polled: ticks may have been played."""
+        if self.actions.n_in_flight:
+            self.actions.poll(now_ns, self._tick_of)
+
+    def shown(self, game: HostedGame, viewer: int | None, tick: int) -> None:
+        """A seat, or a spectator, was sent what it sees after so many ticks."""
+        if viewer is not None and self.actions.n_in_flight:
+            self.actions.sent(game.game_id, viewer, tick)
+
+    def _tick_of(self, game_id: int) -> int | None:
+        game = self.host.register.by_id.get(game_id)
+        return None if game is None else game.tick
 
     def _count(self, change: int) -> None:
         self._n_streams += change

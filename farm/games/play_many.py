@@ -28,6 +28,7 @@ from farm.games.spec import MAX_SEED, GameSpec, check
 from farm.games.streams import let_go, read_opening, wait_for_news, write
 from farm.rpc.v1 import games_pb2
 from farm.serve.caller import caller
+from farm.serve.trail import trail
 from farm.spec.observation import frame_bytes
 
 MAX_GAMES: Final = 4096
@@ -71,6 +72,7 @@ class PlayMany:
         with desk.stream():
             opening = await self._read_opening(context)
             opened = await self._open(opening)
+            trail().opened({"farm.rows": len(opened.seats), "farm.autoreset": opened.autoreset})
             learner = _Learner(desk, opened)
             try:
                 with self._room(learner), learner.listening():

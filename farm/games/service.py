@@ -76,7 +76,9 @@ class GameService:
                 desk.host.touch(game, viewer, time.monotonic_ns())
             if wait_ms and not _has_news(game, wanted.after_tick):
                 await self._wait(game, viewer, wanted.after_tick, wait_ms / _MS_PER_S)
-            return views.whole(game, viewer).SerializeToString()
+            update = views.whole(game, viewer)
+            desk.shown(game, viewer, update.tick)
+            return update.SerializeToString()
 
     async def _wait(
         self, game: HostedGame, viewer: int | None, after_tick: int, wait_s: float
@@ -152,6 +154,7 @@ class GameService:
             game = host.game(wanted.game_id)
             seat = host.seat_of(game, wanted.token)
             done = host.submit(game, seat, action_of(wanted.action), came_ns)
+        self._desk.follow(game, seat, done, len(wanted.action.moves), came_ns)
         self._desk.wake()
         self._desk.on_action((time.monotonic_ns() - came_ns) // _NS_PER_US)
         return games_pb2.ActionResult(key=wanted.action.key, tick=done.tick, queued=done.queued)

@@ -20,6 +20,8 @@ from farm.games.game import HostedGame
 from farm.games.lens import Lens
 from farm.rpc.v1 import games_pb2
 from farm.serve.interceptor import error_detail
+from farm.serve.trail import trail
+from farm.telemetry.tracing import Attributes
 
 RESULTS_AHEAD = 64
 """Answers of one Play stream that wait for their client to take them."""
@@ -44,11 +46,13 @@ class Streams:
         with about(wanted.game_id), desk.stream():
             game = desk.host.game(wanted.game_id)
             viewer = desk.host.viewer_of(game, wanted.token)
+            trail().opened(_about(game, viewer))
             lens = Lens(game, viewer, wanted.after_event)
             with desk.attached(game, viewer), desk.watches.watch(wanted.game_id) as news:
                 while (update := lens.try_update()) is not None or not game.is_over:
                     if update is not None:
                         await write(context, update, desk.write_s)
+                        desk.shown(game, viewer, update.tick)
                         continue
                     await wait_for_news(news, desk)
 
@@ -61,6 +65,7 @@ class Streams:
             with about(wanted.game_id):
                 game = desk.host.game(wanted.game_id)
                 seat = desk.host.seat_of(game, wanted.token)
+                trail().opened(_about(game, seat))
                 with desk.attached(game, seat), desk.watches.watch(wanted.game_id) as news:
                     await self._play(context, _Play(game, seat, wanted.after_event, news))
 
@@ -74,6 +79,7 @@ class Streams:
                 if update is not None:
                     response = games_pb2.PlayResponse(update=update)
                     await write(context, response, self._desk.write_s)
+                    self._desk.shown(play.game, play.seat, update.tick)
                 elif is_last or play.game.is_over:
                     break
                 else:
@@ -116,6 +122,7 @@ class Streams:
                 queued=play.game.queued(play.seat),
                 error=error_detail(error),
             )
+        self._desk.follow(play.game, play.seat, done, len(wanted.moves), came_ns)
         self._desk.wake()
         self._desk.on_action((time.monotonic_ns() - came_ns) // _NS_PER_US)
         return games_pb2.ActionResult(key=wanted.key, tick=done.tick, queued=done.queued)
@@ -173,6 +180,12 @@ def let_go(task: asyncio.Future[Any]) -> None:
     """Nobody waits for it any more."""
     if not task.cancel() and not task.cancelled():
         task.exception()  # seen, so that asyncio does not report it as lost
+
+
+def _about(game: HostedGame, viewer: int | None) -> Attributes:
+    """What a stream shows, for its span; ids are 64 bits without a sign, so they go as texts."""
+    about = {"farm.game_id": str(game.game_id)}
+    return about if viewer is None else {**about, "farm.seat": viewer}
 
 
 async def wait_for_news(news: asyncio.Event, desk: Desk) -> None:

@@ -62,6 +62,12 @@ _HOST_COUNTERS = {
     "streams": f.GAME_STREAMS,
     "rpc_errors": f.GAME_RPC_ERRORS,
 }
+_REFUSED_COUNTERS = {
+    "open_streams": "refused_streams",
+    "calls_in_flight": "refused_calls",
+    "calls_per_second": "refused_rate",
+}
+_HELD_COUNTERS = {"in": "held_in_ns", "out": "held_out_ns"}
 _CHILD_STATES = {state: state.name.lower() for state in ChildState if state is not ChildState.EMPTY}
 _OUTCOMES: dict[str, Callable[[Settled], Amount]] = {
     "acknowledged": attrgetter("acknowledged"),
@@ -165,6 +171,9 @@ def _add_child(page: Page, slot: ChildSlot, now_ns: int) -> None:
         _add_host(page, slot, name)
     elif role == SERVICE_ROLE:
         _add_counters(page, slot, _SERVICE_COUNTERS)
+        _add_refused(page, slot, name, role)
+        for direction, counter in _HELD_COUNTERS.items():
+            page.add(f.RPC_HELD, slot.counter(counter) / NS_PER_S, direction)
         page.add_histogram(
             f.SERVED_BATCH, HISTOGRAMS[_BATCH_HISTOGRAM], slot.histogram(_BATCH_HISTOGRAM)
         )
@@ -174,6 +183,7 @@ def _add_host(page: Page, slot: ChildSlot, name: str) -> None:
     # Its ring is called as it is.
     _add_counters(page, slot, _WORKER_COUNTERS, name)
     _add_counters(page, slot, _HOST_COUNTERS, name)
+    _add_refused(page, slot, name, HOST_ROLE)
     for outcome in ("accepted", "rejected"):
         page.add(f.ACTIONS, slot.counter(f"actions_{outcome}"), name, outcome)
     page.add_histogram(
@@ -190,6 +200,11 @@ def _add_usage(page: Page, name: str, role: str, pid: int) -> None:
     if used is not None:
         page.add(f.CHILD_CPU, used.cpu_s, name, role)
         page.add(f.CHILD_RSS, used.resident_bytes, name, role)
+
+
+def _add_refused(page: Page, slot: ChildSlot, name: str, role: str) -> None:
+    for limit, counter in _REFUSED_COUNTERS.items():
+        page.add(f.RPC_REFUSED, slot.counter(counter), name, role, limit)
 
 
 def _add_counters(page: Page, slot: ChildSlot, wanted: dict[str, Family], *labels: str) -> None:

@@ -304,6 +304,20 @@ SUBSCRIPTIONS = _counter(
     "farm_subscriptions", "Subscriptions that were opened", "calls", SERVICE_SLOT
 )
 RPC_ERRORS = _counter("farm_rpc_errors", "Calls that ended in an error", "calls", SERVICE_SLOT)
+RPC_REFUSED = _counter(
+    "farm_rpc_refused",
+    "Calls refused as their client was at a limit of its own, by the limit",
+    "calls",
+    SLOT,
+    (*_CHILD, "limit"),
+)
+RPC_HELD = _counter(
+    "farm_rpc_held_seconds",
+    "Time that messages waited for a limit of bytes a second, of all streams and either way",
+    "seconds",
+    SERVICE_SLOT,
+    ("direction",),
+)
 STREAMS = _gauge("farm_streams", "Streams that are open", "streams", SERVICE_SLOT)
 
 # Groups of subscribers.

@@ -15,9 +15,11 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TypeAlias
 
+from farm.config.patterns import socket_path
 from farm.errors import AddressInUseError
 from farm.metrics.request import END, MAX_HEAD_BYTES, TOO_LONG, Request, Response, parse
 from farm.supervisor import ports
+from farm.supervisor.sockets import own_sockets
 
 HEAD_S = 5.0
 """For the head of a request to be there."""
@@ -67,7 +69,9 @@ class Server:
     async def start(self, sockets: list[socket.socket]) -> None:
         """Take connections on listening sockets, which are ours from now on."""
         for one in sockets:
-            server = await asyncio.start_server(self._serve, sock=one, limit=MAX_HEAD_BYTES)
+            is_local = one.family is socket.AF_UNIX
+            start = asyncio.start_unix_server if is_local else asyncio.start_server
+            server = await start(self._serve, sock=one, limit=MAX_HEAD_BYTES)
             self._servers.append(server)
 
     def close(self) -> None:
@@ -116,10 +120,10 @@ class Server:
 
 
 def listen(address: str, *, key: str) -> tuple[list[socket.socket], str]:
-    """Listen on every address of a host; on its first, if the port is 0.
+    """Listen on every address of a host; on its first, if the port is 0; or on a unix socket.
 
     Args:
-        address: `host:port`.
+        address: `host:port`, or `unix:/path`.
         key: config key that it comes from, for messages.
 
     Returns:
@@ -127,10 +131,16 @@ def listen(address: str, *, key: str) -> tuple[list[socket.socket], str]:
 
     Raises:
         AddressInUseError: somebody listens there.
-        ConfigError: the host has no address.
+        ConfigError: the host has no address, or the socket no folder.
         ResourceError: the machine does not let us listen there.
     """
     ports.check_free(address, key=key)
+    if (path := socket_path(address)) is not None:
+        with own_sockets():
+            local = socket.socket(socket.AF_UNIX)
+            local.bind(path)
+        local.listen(BACKLOG)
+        return [local], address
     host, port = ports.split(address)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []

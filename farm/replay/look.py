@@ -1,31 +1,17 @@
-"""What a state looks like, to everyone or to one seat, and the characters a board is drawn with.
+"""What a state looks like, to everyone or to one seat."""
 
-A12    12 of seat A (seat 0 is A, seat 15 is P)     .     empty      7      neutral army
-A1*    a general        A40+ 47+  cities            ^     mountain
-~  A3~ a swamp          :    A3:  a desert
--      out of sight     -~  a swamp out of sight    %     a mountain or a city out of sight
-"""
-
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.engine.state import MOUNTAIN_OWNER, NEUTRAL_OWNER
+from farm.engine.state import NEUTRAL_OWNER
+from farm.replay.characters import FOG, MOUNTAIN, cell_text
 from farm.replay.simulate import Playback
 from farm.spec import frame_bytes, frame_dtype, tiles
 
-SEAT_LETTERS: Final = "ABCDEFGHIJKLMNOP"
-FOG_OWNER: Final = -3
+FOG_OWNER: Final = FOG
 """Beside the engine's codes: out of sight."""
-LEGEND: Final = (
-    "A12 army of seat A   * general   + city   ^ mountain   ~ swamp   : desert   - % fog"
-)
-
-_MARKS: Final = {tiles.CITY: "+", tiles.GENERAL: "*", tiles.SWAMP: "~", tiles.DESERT: ":"}
-_FOG: Final = {tiles.PLAIN: "-", tiles.SWAMP: "-~", tiles.OBSTACLE: "%"}
-_NARROWEST: Final = 4
 
 
 class Score(NamedTuple):
@@ -77,25 +63,14 @@ def look(playback: Playback, seat: int | None = None) -> Look:
     tile = frame["tile"].ravel()
     terrain = tile >> tiles.OWNER_BITS
     owner = _owners(tile & tiles.OWNER_MASK, games.rank[0, seat])
-    owner[terrain == tiles.MOUNTAIN] = MOUNTAIN_OWNER
+    owner[terrain == tiles.MOUNTAIN] = MOUNTAIN
     return Look(*size, owner, frame["army"].ravel().astype(np.int32), terrain, scores)
 
 
 def cell_texts(view: Look) -> list[str]:
-    """Each cell in the characters that the module describes."""
+    """Each cell in the characters of characters.py."""
     cells = zip(view.owner.tolist(), view.army.tolist(), view.terrain.tolist(), strict=True)
-    return [_cell_text(owner, army, terrain) for owner, army, terrain in cells]
-
-
-def column_width(texts: Sequence[str]) -> int:
-    """Characters of a column, with room between two cells."""
-    return max(_NARROWEST, max(map(len, texts)) + 1)
-
-
-def seat_name(seat: int, players: Sequence[str]) -> str:
-    """How a seat is called: its letter, and the player's name where it is known."""
-    name = players[seat] if players else ""
-    return f"{SEAT_LETTERS[seat]} ({name})" if name else SEAT_LETTERS[seat]
+    return [cell_text(owner, army, terrain) for owner, army, terrain in cells]
 
 
 def _owners(codes: NDArray[np.uint8], rank: NDArray[np.uint8]) -> NDArray[np.int8]:
@@ -110,14 +85,3 @@ def _owners(codes: NDArray[np.uint8], rank: NDArray[np.uint8]) -> NDArray[np.int
     for player, place in enumerate(rank):
         owners[tiles.SELF + int(place)] = player
     return owners[codes]
-
-
-def _cell_text(owner: int, army: int, terrain: int) -> str:
-    if owner == FOG_OWNER:
-        return _FOG[terrain]
-    if owner == MOUNTAIN_OWNER:
-        return "^"
-    mark = _MARKS.get(terrain, "")
-    if owner == NEUTRAL_OWNER:
-        return f"{army or ''}{mark}" or "."
-    return f"{SEAT_LETTERS[owner]}{army}{mark}"

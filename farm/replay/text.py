@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from farm.replay.look import LEGEND, Look, cell_texts, column_width, look, seat_name
-from farm.replay.look import SEAT_LETTERS as LETTERS
+from farm.replay.characters import LEGEND, column_width, seat_name
+from farm.replay.characters import SEAT_LETTERS as LETTERS
+from farm.replay.look import Look, cell_texts, look
 from farm.replay.model import FORGET, Leave, Order, Replay
 from farm.replay.simulate import Playback
 

@@ -38,13 +38,19 @@ GET_GAME_STATS = "GetGameStats"
 ERROR_METADATA = "farm-error-bin"
 """Trailing metadata of a refused call of the game service: a serialised ErrorDetail."""
 
+RETRY_METADATA = "retry-after-ms"
+"""Trailing metadata of a call refused by a limit of its client's: when another try may succeed, in
+milliseconds."""
+
 DEFAULT_GROUP = "default"
 """The group of a subscriber that names none."""
 
 MAX_MESSAGE_BYTES = 1 << 25
 """Longest message to a client: above `serve.max_batch_bytes`, whose bound is half of it."""
 MAX_REQUEST_BYTES = 1 << 20
-"""Longest message to the farm, and with it the longest trajectory that can be submitted."""
+"""Longest message to the farm, and with it the longest trajectory that can be submitted; a longer
+one ends its call with RESOURCE_EXHAUSTED before anybody reads it. No config changes it: it is an
+agreement of both ends."""
 MAX_FILTER_VALUES = 1024
 """Values in one list of a request."""
 

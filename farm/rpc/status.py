@@ -15,7 +15,8 @@ GameError              by its reason         acts by the reason (`GAME_STATUS`)
 anything else          INTERNAL              gives up; the message is an id found in the farm's log
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 
 import grpc
 
@@ -35,6 +36,7 @@ from farm.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from farm.rpc.names import RETRY_METADATA
 
 _STATUS: dict[type[BaseException], grpc.StatusCode] = {
     InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -70,6 +72,8 @@ GAME_STATUS: Mapping[str, grpc.StatusCode] = {
 _TRANSIENT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 _NO_CONNECTION = "failed to connect to all addresses"
 """How gRPC begins a list of every address it tried; its end says why."""
+_MS_PER_S = 1_000
+_MAX_RETRY_S = 3_600.0
 _BUSY = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -80,17 +84,41 @@ def status_of(error: BaseException) -> grpc.StatusCode:
     return _STATUS.get(type(error), grpc.StatusCode.INTERNAL)
 
 
-def error_of(code: grpc.StatusCode, detail: str, address: str) -> ClientError:
+def trailing_of(error: BaseException) -> tuple[tuple[str, str], ...]:
+    """Trailing metadata that goes with the status of an error."""
+    if isinstance(error, LimitError):
+        return ((RETRY_METADATA, str(max(1, math.ceil(error.retry_after_s * _MS_PER_S)))),)
+    return ()
+
+
+def retry_after_s(trailing: Iterable[tuple[str, object]] | None) -> float | None:
+    """When to try again, in seconds, by the trailing metadata of a call; None if it says nothing.
+
+    What is no number of milliseconds, or more than an hour, is as good as nothing.
+    """
+    for key, value in trailing or ():
+        if key == RETRY_METADATA and str(value).isascii() and str(value).isdigit():
+            wait_s = int(str(value)) / _MS_PER_S
+            return wait_s if wait_s <= _MAX_RETRY_S else None
+    return None
+
+
+def error_of(
+    code: grpc.StatusCode, detail: str, address: str, *, retry_after_s: float | None = None
+) -> ClientError:
     """What a client raises for a call that ended with `code`."""
     if code in _TRANSIENT:
         reason = detail.rpartition(": ")[2] if detail.startswith(_NO_CONNECTION) else detail
         return UnavailableError(f"no farm answers at {address}: {reason}")
-    return RejectedError(code.name, detail)
+    return RejectedError(code.name, detail, retry_after_s=retry_after_s)
 
 
-def is_transient(code: grpc.StatusCode, *, was_connected: bool) -> bool:
+def is_transient(
+    code: grpc.StatusCode, *, was_connected: bool, retry_after_s: float | None = None
+) -> bool:
     """Whether a stream that ended with `code` is worth another try.
 
-    A client that reconnects may meet its own old stream, which the farm has not given up yet.
+    A client that reconnects may meet its own old stream, which the farm has not given up yet; one
+    that is at a limit is told when to come again.
     """
-    return code in _TRANSIENT or (was_connected and code == _BUSY)
+    return code in _TRANSIENT or (code == _BUSY and (was_connected or retry_after_s is not None))

@@ -17,7 +17,7 @@ import grpc.aio
 
 from farm.errors import GameError, LimitError
 from farm.rpc.names import ERROR_METADATA
-from farm.rpc.status import status_of
+from farm.rpc.status import status_of, trailing_of
 from farm.rpc.v1 import games_pb2
 from farm.serve.caller import caller, host_of, set_caller
 from farm.telemetry.log import Logger
@@ -40,6 +40,27 @@ _METHODS = {
     (True, False): "stream_unary",
     (True, True): "stream_stream",
 }
+
+
+def method_of(handler: Any) -> Callable[..., Any]:
+    """The method of a handler, whatever its kind."""
+    kind = (handler.request_streaming, handler.response_streaming)
+    method: Callable[..., Any] = getattr(handler, _METHODS[kind])
+    return method
+
+
+def is_stream(handler: Any) -> bool:
+    """Whether a handler's call has more than one message either way."""
+    return bool(handler.request_streaming or handler.response_streaming)
+
+
+async def answer(method: Callable[..., Any], request: Any, context: Any) -> Any:
+    """Run a method, of either form: a coroutine function, or an asynchronous generator's."""
+    if not inspect.isasyncgenfunction(method):
+        return await method(request, context)
+    async for message in method(request, context):
+        await context.write(message)
+    return None
 
 
 def with_method(handler: Any, method: Callable[..., Any]) -> Any:
@@ -69,8 +90,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        kind = (handler.request_streaming, handler.response_streaming)
-        guarded = self._guard(getattr(handler, _METHODS[kind]), handler_call_details.method)
+        guarded = self._guard(method_of(handler), handler_call_details.method)
         return with_method(handler, guarded)
 
     def _guard(self, method: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -78,10 +98,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
             if not caller():
                 set_caller(host_of(context.peer()))
             try:
-                if not inspect.isasyncgenfunction(method):
-                    return await method(request, context)
-                async for message in method(request, context):
-                    await context.write(message)
+                return await answer(method, request, context)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
@@ -103,14 +120,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
             error_id = secrets.token_hex(_ID_BYTES)
             detail = f"internal error {error_id}; the farm's log has it under that id"
             self._log.error("rpc_failed", method=name, error_id=error_id, exc_info=error)
-        else:
+        elif not isinstance(error, LimitError):  # of which the limiter tells, now and then
             self._log.info("rpc_refused", method=name, status=status.name, detail=detail)
-        refusal = error_detail(error)
-        if refusal is None:
-            await context.abort(status, detail)
-        else:
-            metadata = ((ERROR_METADATA, refusal.SerializeToString()),)
-            await context.abort(status, detail, metadata)
+        trailing: list[tuple[str, str | bytes]] = [*trailing_of(error)]
+        if (refusal := error_detail(error)) is not None:
+            trailing.append((ERROR_METADATA, refusal.SerializeToString()))
+        await context.abort(status, detail, tuple(trailing))
 
 
 def error_detail(error: Exception) -> games_pb2.ErrorDetail | None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from farm.config.exposure import exposed
+from farm.config.patterns import socket_path
 from farm.errors import EXIT_OK, SegmentAbsentError, SegmentNotReadyError
 from farm.rpc.names import EXPERIENCE_SERVICE
 from farm.serve.access import AccessInterceptor
@@ -12,6 +13,7 @@ from farm.serve.describe import Describer, LiveConfig
 from farm.serve.groups import Groups
 from farm.serve.hub import Hub
 from farm.serve.interceptor import ErrorInterceptor
+from farm.serve.limits import Limiter, LimitInterceptor
 from farm.serve.policy import declared_policies
 from farm.serve.pump import Pump
 from farm.serve.rings import Ring, attach_rings
@@ -20,6 +22,7 @@ from farm.serve.service import ExperienceService
 from farm.serve.stats import Statistics
 from farm.serve.submit import Intake
 from farm.serve.tls import certificates_of, check_handshake
+from farm.serve.trace import TraceInterceptor, start_tracer, stop_tracer
 from farm.serve.upkeep import Upkeep
 from farm.serve.warm_up import compile_kernels
 from farm.shm.control import ChildState
@@ -85,15 +88,24 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
     upkeep = Upkeep(hub, ctx.log)
     describer = Describer(ctx.control, live, hub, statistics, upkeep)
     intake = _intake(ctx, rings, pump)
-    service = ExperienceService(pump, describer, ctx.slot, intake)
+    limiter = Limiter(config.limits, ctx.slot.add, ctx.log)
+    service = ExperienceService(pump, describer, ctx.slot, intake, limiter)
     interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
     tokens_file = config.security.tokens_file
     access = None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log)
-    timeout_s = config.serve.client_timeout_s
+    limits = LimitInterceptor(limiter)
+    tracer = start_tracer(ctx)
     server, health = make_server(
-        service.handlers(), EXPERIENCE_SERVICE, interceptor, timeout_s, access
+        service.handlers(),
+        EXPERIENCE_SERVICE,
+        interceptor,
+        config.serve.client_timeout_s,
+        access,
+        limits,
+        trace=None if tracer is None else TraceInterceptor(tracer),
     )
-    certificates = certificates_of(config.security, ctx.log)
+    is_local = socket_path(config.serve.address) is not None
+    certificates = None if is_local else certificates_of(config.security, ctx.log)
     credentials = certificates and certificates.credentials
     address = bind(server, config.serve.address, credentials, key="serve.address")
     if unguarded := exposed(config):
@@ -110,11 +122,12 @@ async def _serve(ctx: ChildContext, block: GroupsBlock, rings: list[Ring]) -> No
             ctx.slot.state = ChildState.READY
         groups = {group.name: group.lag_records for group in hub.groups}
         ctx.log.info("experiences_serving", address=address, rings=len(rings), groups=groups)
-        await _Duty(ctx, block, pump, describer, upkeep, intake).run()
+        await _Duty(ctx, block, pump, describer, upkeep, intake, limiter).run()
     finally:
         pump.close()
         await health.enter_graceful_shutdown()
         await server.stop(GRACE_S)
+        await stop_tracer(tracer, ctx.log)
     ctx.log.info("experiences_stopped", **_balance(ctx, hub))
 
 
@@ -153,6 +166,7 @@ class _Duty:
         describer: Describer,
         upkeep: Upkeep,
         intake: Intake | None,
+        limiter: Limiter,
     ) -> None:
         self._ctx = ctx
         self._block = block
@@ -160,6 +174,7 @@ class _Duty:
         self._describer = describer
         self._upkeep = upkeep
         self._intake = intake
+        self._limiter = limiter
         self._drain_until_ns: int | None = None
 
     async def run(self) -> None:
@@ -218,6 +233,7 @@ class _Duty:
         hub.add_rings(attach_rings(ctx.instance, self._block, ctx.space_bells, wanted, known=known))
         self._describer.live = LiveConfig(ctx.epoch, ctx.config)
         self._pump.limits = Limits.of(ctx.config.serve)
+        self._limiter.limits = ctx.config.limits
         ctx.acknowledge()
 
     async def _rest(self, bell: Doorbell) -> None:

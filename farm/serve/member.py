@@ -9,6 +9,7 @@ from farm.serve.filters import RecordFilter
 from farm.serve.groups import NamedGroup
 from farm.serve.leases import Lease, Span
 from farm.serve.rings import Drained, Ring
+from farm.serve.trail import NO_TRAIL, Trail
 from farm.shm.groups import Amount
 
 _NS_PER_S = 1_000_000_000
@@ -20,6 +21,7 @@ class Member:
     Attributes:
         group: the group it has joined.
         credit: what it may hold.
+        trail: takes notes of its stream.
 
     Args:
         group: the group it has joined.
@@ -39,6 +41,7 @@ class Member:
     ) -> None:
         self.credit = credit
         self.group = group
+        self.trail: Trail = NO_TRAIL
         self._leases = group.leases
         self._rings = rings
         self._wanted = wanted

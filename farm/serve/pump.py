@@ -74,6 +74,11 @@ class Pump:
         """Whether somebody waits for a batch."""
         return bool(self._requests)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it serves nobody any more."""
+        return self._is_closed
+
     async def next_batch(self, reader: Member | Stream) -> bytes:
         """Wait until a message for a reader is due.
 
@@ -110,6 +115,7 @@ class Pump:
         amount = member.acknowledge(batch_ids, time.monotonic_ns())
         self._slot.add("acknowledged_records", amount.records)
         self._slot.add("acknowledged_experiences", amount.experiences)
+        member.trail.acknowledged(amount.records, amount.experiences)
         self.wake.set()
 
     def close(self) -> None:
@@ -140,6 +146,7 @@ class Pump:
             if sent is None:
                 return None
             self._count(*sent)
+            reader.trail.batch(len(sent[0]), sent[1], sent[2], 0)
             return sent[0]
         leased = reader.try_batch(now_ns, self.limits)
         if leased is None and self.hub.relieve(reader, now_ns, self.limits):
@@ -150,6 +157,9 @@ class Pump:
         self._count(message, lease.records, lease.experiences)
         if lease.redelivered_records:
             self._slot.add("redelivered_records", lease.redelivered_records)
+        reader.trail.batch(
+            len(message), lease.records, lease.experiences, lease.redelivered_records
+        )
         return message
 
     def _count(self, message: bytes, records: int, experiences: int) -> None:

@@ -5,11 +5,14 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from farm.config.patterns import socket_path
 from farm.errors import AddressInUseError, FarmError
 from farm.rpc.names import MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, method_path
 from farm.serve.access import AccessInterceptor
 from farm.serve.interceptor import ErrorInterceptor
-from farm.supervisor import ports
+from farm.serve.limits import LimitInterceptor
+from farm.serve.trace import TraceInterceptor
+from farm.supervisor import ports, sockets
 
 MAX_CALLS = 2048
 """Calls at once, of any kind. Above the bound of `serve.max_streams`."""
@@ -23,7 +26,9 @@ def make_server(
     interceptor: ErrorInterceptor,
     client_timeout_s: float,
     access: AccessInterceptor | None = None,
+    limits: LimitInterceptor | None = None,
     *,
+    trace: TraceInterceptor | None = None,
     max_calls: int = MAX_CALLS,
 ) -> tuple[grpc.aio.Server, "health.aio.HealthServicer"]:
     """A server that is not bound yet, and its health.
@@ -34,11 +39,15 @@ def make_server(
         interceptor: maps errors.
         client_timeout_s: time after which a client whose machine answers no ping counts as gone.
         access: asks for tokens; None lets everybody in.
+        limits: keeps account of each client; None lets each have everything.
+        trace: makes spans; None makes none.
         max_calls: calls at once, of any kind; one more is refused.
     """
+    # In this order: who is refused by `access` is in the accounts too.
+    interceptors = tuple(one for one in (trace, interceptor, limits, access) if one is not None)
     half_ms = max(_MS_PER_S, int(client_timeout_s * _MS_PER_S / 2))
     server = grpc.aio.server(
-        interceptors=(interceptor,) if access is None else (interceptor, access),
+        interceptors=interceptors,
         maximum_concurrent_rpcs=max_calls,
         options=(
             # A second farm on the same port must fail, not share it.
@@ -69,12 +78,12 @@ def bind(
     *,
     key: str,
 ) -> str:
-    """Take the port.
+    """Take the port, or make the unix socket, which is removed when the server stops.
 
     Args:
         server: not started yet.
-        address: `host:port`.
-        credentials: for TLS; None listens in plaintext.
+        address: `host:port`, or `unix:/path`.
+        credentials: for TLS; None listens in plaintext, as a unix socket always does.
         key: config key that the address comes from, for messages.
 
     Returns:
@@ -82,9 +91,15 @@ def bind(
 
     Raises:
         AddressInUseError: somebody listens there.
-        ConfigError: the host has no address.
+        ConfigError: the host has no address, or the socket no folder.
         ResourceError: the machine does not let us listen there.
     """
+    if socket_path(address) is not None:
+        # gRPC would take the place of one that is listened on, without a word.
+        ports.check_free(address, key=key)
+        with sockets.own_sockets():
+            server.add_insecure_port(address)
+        return address
     try:
         if credentials is None:
             bound = server.add_insecure_port(address)

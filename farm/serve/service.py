@@ -29,13 +29,17 @@ from farm.serve.balance import balance_message
 from farm.serve.describe import Describer
 from farm.serve.filters import compile_filter
 from farm.serve.hub import Opening
+from farm.serve.limits import Limiter
 from farm.serve.member import Member
 from farm.serve.policy import compile_policy
 from farm.serve.pump import Pump
+from farm.serve.quota import Way
 from farm.serve.stream import Stream
 from farm.serve.submit import Intake, Tally
+from farm.serve.trail import trail
 from farm.shm.control import ChildSlot
 from farm.spec.fingerprint import spec_fingerprint
+from farm.telemetry.tracing import Attributes
 
 Result = TypeVar("Result")
 Request = TypeVar("Request", bound=Message)
@@ -49,15 +53,22 @@ class ExperienceService:
         describer: answers the unary calls.
         slot: this child's part of the control block: the number of streams.
         intake: takes trajectories in; None if the farm has no ring for them.
+        limiter: holds back who has had its share of bytes.
     """
 
     def __init__(
-        self, pump: Pump, describer: Describer, slot: ChildSlot, intake: Intake | None
+        self,
+        pump: Pump,
+        describer: Describer,
+        slot: ChildSlot,
+        intake: Intake | None,
+        limiter: Limiter,
     ) -> None:
         self._pump = pump
         self._describer = describer
         self._slot = slot
         self._intake = intake
+        self._limiter = limiter
         self._n_streams = 0
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -78,6 +89,8 @@ class ExperienceService:
         self._admit(context)
         opening = compile_opening(await self._read_opening(context))
         with self._pump.membership(opening) as member:
+            member.trail = trail()
+            member.trail.opened(_terms(member))
             await context.write(self._describer.started(member.credit.limit_bytes))
             acks = asyncio.ensure_future(self._take_acks(member, context))
             try:
@@ -90,6 +103,8 @@ class ExperienceService:
         self._admit(context)
         wanted = compile_filter(_parse(experience_pb2.StreamExperiencesRequest, request).filter)
         with self._observer(wanted) as stream:
+            stream.trail = trail()
+            stream.trail.opened({})
             await context.write(self._describer.started(0))
             await self._deliver(stream, context, None)
 
@@ -126,11 +141,11 @@ class ExperienceService:
                 f"{spec_fingerprint():016x}; install the same version of farm on both sides"
             )
         tally = Tally()
-        while (request := await self._read_submission(context, self._intake)) is not None:
-            if request.WhichOneof("kind") != "batch":
-                raise InvalidRequestError("behind `open` a submission takes only `batch`")
-            timeout_s = self._describer.live.config.serve.client_timeout_s
-            await self._intake.take(request.batch.trajectories, tally, timeout_s)
+        trail().opened({})
+        try:
+            await self._take_in(context, self._intake, tally)
+        finally:
+            trail().happened("taken", _counts(tally))
         return tally.response.SerializeToString()
 
     async def get_info(self, request: bytes, _context: Any) -> bytes:
@@ -176,11 +191,12 @@ class ExperienceService:
     async def _read_submission(
         self, context: Any, intake: Intake
     ) -> experience_pb2.SubmitRequest | None:
-        """The next message of a submission; None at its end.
+        """The next message of a submission, in its time; None at its end.
 
         Raises:
             StoppingError: the farm stops.
         """
+        await self._limiter.hold(Way.IN, lambda: intake.is_closed)
         read = asyncio.ensure_future(context.read())
         closed = asyncio.ensure_future(intake.until_closed())
         try:
@@ -193,7 +209,16 @@ class ExperienceService:
             _let_go(read)
         if message is grpc.aio.EOF:
             return None
+        self._limiter.passed(Way.IN, len(message))
         return _parse(experience_pb2.SubmitRequest, message)
+
+    async def _take_in(self, context: Any, intake: Intake, tally: Tally) -> None:
+        """Take the batches of a submission, to its end."""
+        while (request := await self._read_submission(context, intake)) is not None:
+            if request.WhichOneof("kind") != "batch":
+                raise InvalidRequestError("behind `open` a submission takes only `batch`")
+            timeout_s = self._describer.live.config.serve.client_timeout_s
+            await intake.take(request.batch.trajectories, tally, timeout_s)
 
     async def _take_acks(self, member: Member, context: Any) -> None:
         """Read acknowledgements until the client half-closes."""
@@ -208,11 +233,18 @@ class ExperienceService:
     ) -> None:
         """Send batches until the client half-closes or an error ends the stream."""
         while True:
-            message = await _unless_ended(acks, self._pump.next_batch(reader), None)
+            message = await _unless_ended(acks, self._next_batch(reader), None)
             if message is None:
                 return
             timeout_s = self._describer.live.config.serve.client_timeout_s
             await _unless_ended(acks, context.write(message), timeout_s)
+
+    async def _next_batch(self, reader: Member | Stream) -> bytes:
+        """A batch, in its time: while it is held back, its records lie in the ring, unleased."""
+        await self._limiter.hold(Way.OUT, lambda: self._pump.is_closed)
+        message = await self._pump.next_batch(reader)
+        self._limiter.passed(Way.OUT, len(message))
+        return message
 
 
 def compile_opening(wanted: experience_pb2.SubscribeOpen) -> Opening:
@@ -230,6 +262,23 @@ def compile_opening(wanted: experience_pb2.SubscribeOpen) -> Opening:
         wanted=compile_filter(wanted.filter),
         credit_bytes=wanted.credit_bytes,
     )
+
+
+def _terms(member: Member) -> Attributes:
+    """What a member's stream is opened with, for its span."""
+    return {
+        "farm.group": member.group.name,
+        "farm.policy": str(member.group.policy),
+        "farm.credit_bytes": member.credit.limit_bytes,
+    }
+
+
+def _counts(tally: Tally) -> Attributes:
+    """What became of a submission, for its span."""
+    return {
+        "farm.accepted_records": tally.response.accepted_records,
+        "farm.rejected_records": tally.response.rejected_records,
+    }
 
 
 async def _unless_ended(

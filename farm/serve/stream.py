@@ -6,6 +6,7 @@ from farm.serve.batch import Buffer, Limits, Patience
 from farm.serve.filters import RecordFilter
 from farm.serve.leases import Mark
 from farm.serve.rings import Ring
+from farm.serve.trail import NO_TRAIL, Trail
 
 
 class Stream:
@@ -17,6 +18,7 @@ class Stream:
 
     Attributes:
         cursors: where it reads on, for each ring.
+        trail: takes notes of it.
 
     Args:
         rings: every ring.
@@ -28,6 +30,7 @@ class Stream:
         self, rings: Sequence[Ring], cursors: Sequence[Mark], wanted: RecordFilter
     ) -> None:
         self.cursors = list(cursors)
+        self.trail: Trail = NO_TRAIL
         self._rings = rings
         self._wanted = wanted
         self._buffer = Buffer()

@@ -87,6 +87,11 @@ class Intake:
         """Take nothing more: the farm stops."""
         self._closed.set()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._closed.is_set()
+
     async def until_closed(self) -> None:
         """Wait until nothing more is taken."""
         await self._closed.wait()

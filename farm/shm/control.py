@@ -114,6 +114,11 @@ COUNTERS = (
     "actions_rejected",
     "games_open",
     "seats_connected",
+    "refused_streams",
+    "refused_calls",
+    "refused_rate",
+    "held_in_ns",
+    "held_out_ns",
 )
 """Labels of the counters of a slot, by position; at most 32."""
 

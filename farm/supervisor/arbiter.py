@@ -42,7 +42,7 @@ from farm.supervisor.watched import Death, Starter, WatchedChild
 from farm.telemetry.log import Logger
 
 STARTING_POLL_S = 0.02
-"""How often children that start are asked whether they are ready."""
+"""How often children that start are asked whether they are ready, or have taken a new config."""
 POLL_S = 0.1
 """How often heartbeats and deadlines are looked at; signals and deaths wake the loop at once."""
 LATE_NS = NS_PER_S
@@ -85,7 +85,8 @@ class Arbiter:
         on_ready: ... and this is called, once.
         on_drain: called for each SIGUSR1, unless the farm is stopping.
         on_reload: likewise for SIGHUP, once for those that came together.
-        on_turn: called in every turn of the loop, unless the farm is stopping, with the time.
+        on_turn: called in every turn of the loop, unless the farm is stopping, with the time; True
+            if it waits for something, and the next turn should be soon.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Arbiter:
         on_ready: Callable[[], None],
         on_drain: Callable[[], None] = lambda: None,
         on_reload: Callable[[], None] = lambda: None,
-        on_turn: Callable[[int], None] = lambda _now_ns: None,
+        on_turn: Callable[[int], bool] = lambda _now_ns: False,
     ) -> None:
         self._control = control
         self._starter = starter
@@ -112,6 +113,7 @@ class Arbiter:
         self._on_drain = on_drain
         self._on_reload = on_reload
         self._on_turn = on_turn
+        self._hurries = False
         self._desired: dict[str, ChildSpec] = {}
         self._actual: dict[str, WatchedChild] = {}
         self._companion: Companion | None = None
@@ -189,7 +191,7 @@ class Arbiter:
 
     def _timeout_s(self) -> float:
         """Until the next look; every verb finds by itself what there is to do."""
-        settled = self._phase is FarmPhase.RUNNING and self._all_ready()
+        settled = self._phase is FarmPhase.RUNNING and self._all_ready() and not self._hurries
         timeout_s = POLL_S if settled else STARTING_POLL_S
         for child in self._actual.values():
             if child.phase is Phase.DOWN:
@@ -213,7 +215,7 @@ class Arbiter:
             if number is not signal.SIGHUP:
                 self._handle(number)
         if self._is_up():
-            self._on_turn(self._now_ns)
+            self._hurries = self._on_turn(self._now_ns)
 
     def _handle(self, number: signal.Signals) -> None:
         if number is signal.SIGUSR1:

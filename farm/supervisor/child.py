@@ -70,20 +70,25 @@ class ChildContext:
     def try_follow(self) -> bool:
         """Take a newer config from the control block, if there is one; costs a look at one word.
 
-        Whoever has applied it says so in `slot.config_epoch`, by `acknowledge`.
+        Whoever has applied it says so in `slot.config_epoch`, by `acknowledge`. As every duty cycle
+        comes by here, the log has its turn too (`log.poll`).
         """
+        from farm.telemetry import log  # noqa: PLC0415 - see the module's docstring
+
+        log.poll()
         stamp = self.control.config_stamp
         if stamp == self.config_stamp:
             return False
         import msgspec  # noqa: PLC0415 - see the module's docstring
 
         from farm.config.schema import FarmConfig  # noqa: PLC0415
-        from farm.telemetry import log  # noqa: PLC0415
 
         self.epoch, blob = self.control.load_config()
         self.config = msgspec.json.decode(blob, type=FarmConfig)
         self.config_stamp = stamp
-        log.set_level(self.config.telemetry.level)
+        telemetry = self.config.telemetry
+        log.set_level(telemetry.level)
+        log.set_burst(telemetry.burst, telemetry.burst_s)
         log.set_fields(config_epoch=self.epoch)
         return True
 
@@ -149,6 +154,7 @@ def _context(args: argparse.Namespace) -> ChildContext:
         level=config.telemetry.level,
         fmt=config.telemetry.format,
     )
+    log.set_burst(config.telemetry.burst, config.telemetry.burst_s)
     slot.config_epoch = epoch
     data_bell, *space_bells = (Doorbell(int(fd)) for fd in args.wake_fds.split(","))
     return ChildContext(
@@ -190,6 +196,9 @@ def _run_as_module() -> None:
     from farm.supervisor import child  # noqa: PLC0415, PLW0406
 
     exit_code = child.main()
+    from farm.telemetry import log  # noqa: PLC0415 - not before the child is tied
+
+    log.finish()
     sys.stdout.flush()
     sys.stderr.flush()
     # Taking Numba and gRPC apart would cost a third of a second and may hang; what a child leaves

@@ -1,6 +1,8 @@
 """Tells a service manager how the farm stands: the protocol of sd_notify(3), in plain Python.
 
     READY=1                  once the farm serves
+    RELOADING=1              with MONOTONIC_USEC, before a config is read again; READY=1 when every
+                             child has it, or when it is refused
     STOPPING=1               once it begins to drain
     STATUS=…                 what `systemctl status` shows, at every change and every REPORT_NS
     EXTEND_TIMEOUT_USEC=…    with it while the farm starts or stops: how long either may take is the
@@ -102,6 +104,21 @@ class Notifier:
             self._report_ns = now_ns + REPORT_NS
         if beats and self._beat_ns is not None:
             self._next_beat_ns = now_ns + self._beat_ns
+
+    def reloading(self, now_ns: int) -> None:
+        """Say that the config is being read again, before the loop stands still for that.
+
+        One that finds no room is not repeated: what counts is the READY=1 that follows.
+
+        Args:
+            now_ns: the time, by the clock of MONOTONIC_USEC.
+        """
+        since = f"MONOTONIC_USEC={now_ns // _NS_PER_US}"
+        self._try_send(f"RELOADING=1\n{since}\nSTATUS=Reading the config again")
+
+    def reloaded(self) -> None:
+        """Say READY=1 with the next turn of the loop, and until there is room for it."""
+        self._phase = None
 
     def close(self) -> None:
         """Let go of the socket; idempotent."""

@@ -3,11 +3,14 @@
 Plain sockets: the supervisor knows nothing of what is spoken there.
 """
 
+import contextlib
 import errno
 import socket
 from typing import Any, TypeAlias
 
+from farm.config.patterns import socket_path
 from farm.errors import AddressInUseError, ConfigError, ResourceError
+from farm.supervisor import sockets
 
 _AddressInfo: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - called, not listened on
@@ -23,14 +26,17 @@ def check_free(address: str, *, key: str) -> None:
     without IPv6 has a `localhost` too.
 
     Args:
-        address: `host:port`; port 0 is always free.
+        address: `host:port`, port 0 is always free; or `unix:/path`, see `sockets.check_free`.
         key: config key that the address comes from, for messages.
 
     Raises:
         AddressInUseError: somebody listens there, on one of the host's addresses at least.
-        ConfigError: the host has no address.
+        ConfigError: the host has no address, or the socket no folder.
         ResourceError: the machine does not let us listen there.
     """
+    if (path := socket_path(address)) is not None:
+        sockets.check_free(path, key=key)
+        return
     host, port = split(address)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -48,12 +54,14 @@ def check_free(address: str, *, key: str) -> None:
 
 
 def answers(address: str, timeout_s: float) -> bool:
-    """Whether somebody accepts a TCP connection at an address.
+    """Whether somebody accepts a connection at an address.
 
     Args:
         address: `host:port` as listened on; every-interface hosts are called over loopback.
         timeout_s: a machine that does not answer at all costs this long.
     """
+    if (path := socket_path(address)) is not None:
+        return sockets.answers(path, timeout_s)
     try:
         with socket.create_connection(split(reachable(address)), timeout_s):
             return True
@@ -63,13 +71,22 @@ def answers(address: str, timeout_s: float) -> bool:
 
 def reachable(address: str) -> str:
     """Where to call what listens at an address: every-interface hosts over loopback."""
+    if socket_path(address) is not None:
+        return address
     host, port = split(address)
     host = _LOOPBACK_OF.get(host, host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def clean_up(address: str | None) -> None:
+    """Remove the unix socket that a killed process may have left at an address, if it is one."""
+    if address is not None and (path := socket_path(address)) is not None:
+        with contextlib.suppress(OSError):
+            sockets.remove_stale(path)
+
+
 def split(address: str) -> tuple[str, int]:
-    """Host, without the brackets of IPv6, and port."""
+    """Host, without the brackets of IPv6, and port; of no unix socket."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 

@@ -7,6 +7,8 @@
 A tool asks by a request in the control block (farm.shm.requests) and a SIGHUP; it may bring
 overrides of its own, which stay on top from then on, and it is answered there.
 
+A service manager is told of every reload, whoever asked for it and whatever came of it.
+
 Asked for while the farm starts or a reload is under way, it is done afterwards, once however often
 it was asked for: the last state of the files is the one in force. A config that is refused leaves
 the one before, one line in the log and `last_reload_ok` 0 in the control block.
@@ -60,6 +62,16 @@ class Farm(Protocol):
         """Store the config under this epoch, and let supervisor and children be as it says."""
 
 
+class Manager(Protocol):
+    """Whoever is to know that a reload is under way."""
+
+    def reloading(self, now_ns: int) -> None:
+        """It has begun."""
+
+    def reloaded(self) -> None:
+        """It is over, or refused."""
+
+
 class _Underway(Struct, frozen=True):
     """A config that is stored and not acknowledged by all."""
 
@@ -75,6 +87,7 @@ class Reloader:
 
     Attributes:
         config: in force.
+        refusal: why the last reload was refused; empty if it was not.
 
     Args:
         control: of which the config and the figures about reloads are written.
@@ -83,6 +96,7 @@ class Reloader:
         config: in force.
         overrides: that the farm was started with; they stay on top of the files.
         watch: tells that the files have changed, which is heeded with `config.watch`.
+        manager: told of every reload.
     """
 
     def __init__(
@@ -93,13 +107,16 @@ class Reloader:
         config: FarmConfig,
         overrides: Sequence[str],
         watch: Watch = _never,
+        manager: Manager | None = None,
     ) -> None:
         self.config = config
+        self.refusal = ""
         self._control = control
         self._farm = farm
         self._compose = compose
         self._overrides = tuple(overrides)
         self._watch = watch
+        self._manager = manager
         self._answered = 0
         self._is_due = False
         self._underway: _Underway | None = None
@@ -108,8 +125,12 @@ class Reloader:
         """Reload as soon as that is possible."""
         self._is_due = True
 
-    def poll(self, now_ns: int) -> None:
-        """Do what is due: finish the reload that is under way, then begin the next."""
+    def poll(self, now_ns: int) -> bool:
+        """Do what is due: finish the reload that is under way, then begin the next.
+
+        Returns:
+            Whether children have not acknowledged one yet.
+        """
         if self._underway is not None:
             self._follow_up(self._underway, now_ns)
         if self.config.config.watch and self._watch(now_ns):
@@ -117,7 +138,10 @@ class Reloader:
             self._is_due = True
         if self._is_due and self._underway is None and self._control.state == FarmState.RUNNING:
             self._is_due = False
+            if self._manager is not None:
+                self._manager.reloading(time.monotonic_ns())
             self._reload(now_ns)
+        return self._underway is not None
 
     def _reload(self, now_ns: int) -> None:
         request = self._new_request()
@@ -160,12 +184,14 @@ class Reloader:
 
     def _refuse(self, request: Request, reason: str) -> None:
         """Everything stays as it is."""
+        self.refusal = reason
         self._control.reloads_refused += 1
         self._control.last_reload_ok = 0
         log.get_logger().error(
             "config_refused", reason=reason, hint="the config before stays in force"
         )
         self._say(Answer(request.id, REFUSED, self._control.load_config()[0], reason=reason))
+        self._over()
 
     def _follow_up(self, reload: _Underway, now_ns: int) -> None:
         """End the reload once every child at work has said that it has the config."""
@@ -177,6 +203,7 @@ class Reloader:
         if late and now_ns < reload.until_ns:
             return
         self._underway = None
+        self.refusal = ""
         took_ns = time.monotonic_ns() - reload.began_ns
         self._control.reloads += 1
         self._control.observe_reload(took_ns // NS_PER_US)
@@ -191,6 +218,11 @@ class Reloader:
             **({"not_acknowledged": late} if late else {}),
         )
         self._say(structs.replace(reload.answer, outcome=DONE, late=late, took_ms=took_ms))
+        self._over()
+
+    def _over(self) -> None:
+        if self._manager is not None:
+            self._manager.reloaded()
 
 
 def combined(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What the farm is doing, in one line for `systemctl status`, from the control block alone."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from farm.shm.control import ChildSlot, ChildState, ControlBlock
 from farm.supervisor.deadlines import NS_PER_S
@@ -17,10 +17,12 @@ class StatusLine:
 
     Args:
         control: the control block, read.
+        refusal: why the last reload was refused; empty if it was not.
     """
 
-    def __init__(self, control: ControlBlock) -> None:
+    def __init__(self, control: ControlBlock, refusal: Callable[[], str] = str) -> None:
         self._control = control
+        self._refusal = refusal
         self._at_ns = 0
         self._counts = (0, 0)
 
@@ -37,10 +39,11 @@ class StatusLine:
         at_work = sum(slot.state is ChildState.READY for slot in children)
         line = f"Serving at {self._control.address}, {at_work} of {len(children)} children at work"
         rates = self._rates(now_ns)
-        if rates is None:
-            return line
-        made, taken = rates
-        return f"{line}; {made:,.0f} experiences/s made, {taken:,.0f} /s taken by clients"
+        if rates is not None:
+            made, taken = rates
+            line += f"; {made:,.0f} experiences/s made, {taken:,.0f} /s taken by clients"
+        refusal = self._refusal()
+        return f"{line}; the last reload was refused: {refusal}" if refusal else line
 
     def _rates(self, now_ns: int) -> tuple[float, float] | None:
         """Experiences produced and served a second; None for the first line."""

@@ -8,6 +8,10 @@ Events are snake_case names, everything else is fields. Standard library loggers
 asyncio), warnings and uncaught exceptions come out the same way (`stdlib.py`). Level and fields of
 the process can change at any time and hold for loggers that exist already; this is why the level is
 looked up at each call, where structlog's own filtering logger would freeze it.
+
+An event that comes too often is left out beyond `set_burst`, and `log_lines_left_out` says how
+often once its window is over: with the next line of any event, at the next `poll`, or by `finish`.
+Errors are never left out: a caller may have been told that the log has one.
 """
 
 import os
@@ -19,6 +23,7 @@ from typing import Literal, TypeAlias
 import structlog
 
 from farm.telemetry import stdlib
+from farm.telemetry.burst import BurstLimit
 from farm.telemetry.render import console_line, exception_text, json_line
 from farm.telemetry.writer import LineWriter
 
@@ -65,6 +70,10 @@ class Logger(structlog.BoundLoggerBase):
             self._emit(level, event, fields)
 
     def _emit(self, level: str, event: str, fields: dict[str, object]) -> None:
+        if _PROCESS.burst is None or _has_room(_PROCESS.burst, level, event):
+            self._write(level, event, fields)
+
+    def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
         (line,), _ = self._process_event(level, event, fields)
         self._logger.write(line)
 
@@ -76,6 +85,7 @@ class _Process:
         self.threshold = LEVELS["info"]
         self.fields: dict[str, object] = {"pid": os.getpid()}
         self.writer = LineWriter(STDOUT)
+        self.burst: BurstLimit | None = None
         self.console = False
         self.colors = False
         self._second = 0
@@ -116,18 +126,21 @@ def configure(
     generation: int | None = None,
     level: str = "info",
     fmt: Format = "auto",
+    fd: int = STDOUT,
 ) -> None:
-    """Set up logging for this process; a second call replaces the first.
+    """Set up logging for this process, without a bound on bursts; a second call replaces the first.
 
     Args:
         role: what this process is, such as `supervisor`, `rollout`, `experiences`.
         worker: its index among those of its role.
         generation: its incarnation.
         level: lowest level that is logged: debug, info, warning or error.
-        fmt: `json`, `console`, or `auto`: console when standard output is a terminal.
+        fmt: `json`, `console`, or `auto`: console when `fd` is a terminal.
+        fd: descriptor that the lines are written to.
     """
     sys.stdout.flush()  # what was printed so far comes before the first line
-    _PROCESS.writer = LineWriter(STDOUT)
+    _PROCESS.writer = LineWriter(fd)
+    _PROCESS.burst = None
     _PROCESS.console = _PROCESS.writer.isatty() if fmt == "auto" else fmt == "console"
     _PROCESS.colors = _PROCESS.writer.isatty() and not os.environ.get("NO_COLOR")
     _PROCESS.fields = {}
@@ -152,6 +165,34 @@ def set_level(level: str) -> None:
     stdlib.set_level(LEVELS[level])
 
 
+def set_burst(n_lines: int, window_s: float) -> None:
+    """Bound the lines of one event, at one level below error, for all loggers of the process.
+
+    Args:
+        n_lines: within a window; 0 for no bound.
+        window_s: seconds of a window.
+    """
+    burst = _PROCESS.burst
+    if burst is not None:
+        if (burst.n_lines, burst.window_s) == (n_lines, window_s):
+            return
+        _end_window(burst, time.monotonic_ns())
+    _PROCESS.burst = BurstLimit(n_lines, window_s) if n_lines else None
+
+
+def poll() -> None:
+    """Say what was left out, if the window is over; for duty cycles, it costs a look at a clock."""
+    burst = _PROCESS.burst
+    if burst is not None and burst.is_over(now_ns := time.monotonic_ns()):
+        _end_window(burst, now_ns)
+
+
+def finish() -> None:
+    """Say what was left out so far: the process ends, or goes on without a word for long."""
+    if _PROCESS.burst is not None:
+        _end_window(_PROCESS.burst, time.monotonic_ns())
+
+
 def set_fields(**fields: object) -> None:
     """Set fields of every line of this process, such as `config_epoch`; None removes one."""
     merged = {**_PROCESS.fields, **fields}
@@ -166,6 +207,26 @@ def get_logger(**fields: object) -> Logger:
 def lines_left_out() -> int:
     """Lines that could not be written since `configure`: nobody read them."""
     return _PROCESS.writer.left_out
+
+
+def _has_room(burst: BurstLimit, level: str, event: object) -> bool:
+    now_ns = time.monotonic_ns()
+    if burst.is_over(now_ns):
+        _end_window(burst, now_ns)
+    if LEVELS[level] >= LEVELS["error"]:
+        return True
+    return burst.admits(level, event if isinstance(event, str) else repr(type(event)), now_ns)
+
+
+def _end_window(burst: BurstLimit, now_ns: int) -> None:
+    left_out = burst.take(now_ns)
+    if left_out is not None:
+        fields = {
+            "lines": left_out.n_lines,
+            "events": left_out.events,
+            "window_s": left_out.window_s,
+        }
+        get_logger()._write("warning", "log_lines_left_out", fields)  # noqa: SLF001 - past the bound
 
 
 def _sink(*_arguments: object) -> _Process:

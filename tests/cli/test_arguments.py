@@ -6,7 +6,7 @@ from farm.cli.arguments import build_parser, parse
 from farm.errors import EXIT_USAGE
 from farm.version import __version__
 
-COMMANDS = ["up", "tail", "top", "audit", "drain", "logs", "config", "bench"]
+COMMANDS = ["up", "warm", "tail", "top", "audit", "drain", "logs", "config", "bench", "play"]
 
 
 def parsed(*argv):
@@ -80,6 +80,12 @@ def test_top_takes_the_address_of_a_farm_elsewhere():
     assert parsed("top").address is None
 
 
+@pytest.mark.parametrize("command", ["tail", "top", "audit"])
+def test_a_client_takes_the_address_of_a_unix_socket(command):
+    address = "unix:/run/farm/default.sock"
+    assert parsed(command, address).address == address
+
+
 def test_logs_takes_a_file_or_a_unit_and_repeated_filters():
     line = "logs - -f --role rollout-0 --role experiences --event child_* --level error --since 2h"
     args = parsed(*line.split())
@@ -119,6 +125,9 @@ def test_config_takes_its_switches():
         "tail 127.0.0.1:",
         "tail :50051",
         "tail host:0",
+        "tail unix:farm.sock",
+        "tail unix:",
+        "tail unix:/run/farm/%66.sock",
         "tail --group Blue",
         "tail --group host:0",
         "tail host:65536",

@@ -44,7 +44,7 @@ def on_terminal():
 def test_an_override_stands_out_from_dimmed_comments(on_terminal):
     lines = on_terminal("-m", "farm.cli.main", "config", "worker.count=3").splitlines()
     (count,) = [line for line in lines if "count: 3" in line]
-    (games,) = [line for line in lines if "games:" in line]
+    (games,) = [line for line in lines if "  games: " in line]
     assert "\x1b[33m#" in count
     assert "\x1b[2m#" in games
 

@@ -17,23 +17,54 @@ def test_the_public_names_are_these():
         "MEMORY_PLANES",
         "NO_RETRY",
         "PLANES",
+        "Action",
+        "ActionResult",
+        "Agent",
         "Amount",
+        "AsyncAgent",
         "AsyncClient",
+        "AsyncGameClient",
+        "AsyncGamePlay",
+        "AsyncGameStream",
+        "AsyncManySeats",
         "AsyncSubscription",
         "Balance",
         "Batch",
         "ChildInfo",
         "Client",
+        "CreatedGame",
+        "EventKind",
+        "ExpanderAgent",
         "ExperienceStats",
         "FarmInfo",
+        "GameBoard",
+        "GameClient",
+        "GameEvent",
+        "GameInfo",
+        "GameObservation",
+        "GameOptions",
+        "GamePlay",
+        "GameResult",
+        "GameStats",
+        "GameStream",
+        "GameUpdate",
         "Gap",
         "GroupBalance",
         "GroupStats",
+        "JoinedGame",
+        "ManySeats",
+        "ManyStep",
+        "Move",
+        "Phase",
+        "PlayerStats",
+        "RandomAgent",
         "Received",
         "Rejection",
         "Retry",
         "RingBalance",
         "RingStats",
+        "Score",
+        "SeatInfo",
         "Shape",
         "Stall",
         "Stats",
@@ -46,6 +77,11 @@ def test_the_public_names_are_these():
         "group_by_shape",
         "make_trajectory",
         "planes",
+        "play_game",
+        "play_game_async",
+        "run",
+        "run_async",
+        "run_many",
         "stack",
     ]
 
@@ -54,6 +90,15 @@ def test_every_public_name_is_there_and_documented():
     for name in farm.client.__all__:
         value = getattr(farm.client, name)
         assert value.__doc__ or isinstance(value, tuple), name
+
+
+def test_every_method_and_property_of_them_is_documented():
+    for name in farm.client.__all__:
+        value = getattr(farm.client, name)
+        if isinstance(value, type) and value.__module__.startswith("farm.client.games"):
+            for member, what in vars(value).items():
+                if not member.startswith("_") and (callable(what) or isinstance(what, property)):
+                    assert what.__doc__, f"{name}.{member}"
 
 
 def test_a_fresh_process_that_imports_the_client_loads_nothing_that_simulates():

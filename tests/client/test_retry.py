@@ -52,3 +52,17 @@ def test_a_long_outage_does_not_overflow():
     backoff = Backoff(Retry(deadline_s=1e9))
     for _ in range(5_000):
         assert backoff.next_wait_s(0.0, 1.0) <= 5.0
+
+
+@given(jitter=st.floats(0, 1, exclude_max=True))
+def test_a_farm_that_says_when_is_not_asked_before_and_not_much_later(jitter):
+    backoff = Backoff(Retry(first_s=0.1, deadline_s=60.0))
+    assert 3.0 <= backoff.next_wait_s(0.0, jitter, at_least_s=3.0) <= 3.75
+
+
+def test_a_back_off_that_is_longer_than_what_the_farm_says_stays():
+    assert Backoff(SLOW).next_wait_s(0.0, jitter=1.0, at_least_s=0.2) == 1.0
+
+
+def test_nobody_waits_for_a_time_beyond_the_deadline():
+    assert Backoff(Retry(deadline_s=5.0)).next_wait_s(0.0, 0.0, at_least_s=5.1) is None

@@ -259,3 +259,44 @@ def test_the_next_power_of_two_is_the_smallest_that_holds(n):
     power = next_power_of_two(n)
     assert power.bit_count() == 1
     assert power // 2 < n <= power
+
+
+ADDRESSES = ["serve.address", "telemetry.metrics_address"]
+
+
+@pytest.mark.parametrize("key", ADDRESSES)
+def test_the_path_of_a_unix_socket_has_at_most_107_bytes(key):
+    path = "/" + "x" * 106
+    config = config_of(**{key.replace(".", "__"): f"unix:{path}"})
+    assert list(problems(config, policies=POLICIES)) == []
+    config = config_of(**{key.replace(".", "__"): f"unix:{path}y"})
+    with pytest.raises(
+        ConfigError, match=r"has 108 bytes, .* at most 107; choose a shorter"
+    ) as far:
+        check(config, policies=POLICIES)
+    assert far.value.key == key
+
+
+@pytest.mark.parametrize("address", ["unix:run/s", "unix:", "unix:/a b", "unix:/a%62", "unix:x:5"])
+@pytest.mark.parametrize("key", ADDRESSES)
+def test_a_unix_socket_has_a_path_from_the_root_of_plain_characters(key, address):
+    with pytest.raises(ConfigError, match=r"nix socket|unix:/run") as refused:
+        config_of(**{key.replace(".", "__"): address})
+    assert refused.value.key == key
+
+
+def test_service_and_metrics_do_not_share_a_socket():
+    address = "unix:/run/farm/default.sock"
+    config = config_of(serve__address=address, telemetry__metrics_address=address)
+    with pytest.raises(ConfigError, match=r"is serve\.address as well"):
+        check(config, policies=POLICIES)
+
+
+def test_limits_have_least_values_that_do_not_shut_everybody_out():
+    for name in ("open_streams", "calls_in_flight", "calls_per_second"):
+        with pytest.raises(ConfigError, match=f"limits.{name}"):
+            config_of(**{f"limits__{name}": 0})
+    for name in ("bytes_per_second_in", "bytes_per_second_out"):
+        with pytest.raises(ConfigError, match=f"limits.{name}"):
+            config_of(**{f"limits__{name}": 65_535})
+        assert config_of(**{f"limits__{name}": None}) == FarmConfig()

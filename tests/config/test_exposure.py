@@ -14,7 +14,11 @@ KEYS = [("serve", "address"), ("telemetry", "metrics_address")]
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1:1", "127.9.9.9:1", "localhost:0", "[::1]:50051", "::1:50051"]
+    "address",
+    [
+        *("127.0.0.1:1", "127.9.9.9:1", "localhost:0", "[::1]:50051", "::1:50051"),
+        "unix:/run/farm/default.sock",
+    ],
 )
 def test_an_address_of_this_machine_is_loopback(address):
     assert is_loopback(address)

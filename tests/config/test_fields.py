@@ -91,6 +91,7 @@ def test_sections_are_what_holds_keys():
         "ring",
         "serve",
         "games",
+        "limits",
         "supervisor",
         "telemetry",
         "config",

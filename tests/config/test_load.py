@@ -11,7 +11,14 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from farm.config.fields import fields
-from farm.config.load import COMMAND_LINE, SCHEMA_DEFAULT, Composed, compose, conf_dir
+from farm.config.load import (
+    COMMAND_LINE,
+    SCHEMA_DEFAULT,
+    Composed,
+    compose,
+    compose_config,
+    conf_dir,
+)
 from farm.config.schema import FarmConfig
 from farm.errors import EXIT_CONFIG, ConfigError
 
@@ -259,6 +266,48 @@ def test_a_second_folder_supplies_the_options_the_first_lacks(tmp_path):
     assert composed.config.worker.count == 4
     assert composed.origins["match.board"] == str(tmp_path / "match" / "default.yaml")
     assert composed.origins["worker.count"] == "worker/four.yaml"
+
+
+def test_folders_without_a_config_add_options_and_replace_files_the_first_wins(tmp_path, conf):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, steps, turns in ((first, None, 71), (second, 13, 72)):
+        (folder / "match").mkdir(parents=True)
+        (folder / "match" / "default.yaml").write_text(f"max_turns: {turns}\n")
+        if steps:
+            (folder / "worker").mkdir()
+            (folder / "worker" / "mine.yaml").write_text(f"steps: {steps}\n")
+    folders = [first, second, conf]
+    composed = compose(["worker=mine"], folders=folders)
+    assert (composed.config.match.max_turns, composed.config.worker.steps) == (71, 13)
+    assert composed.origins["match.max_turns"] == f"{first}/match/default.yaml"
+    assert composed.origins["worker.steps"] == f"{second}/worker/mine.yaml"
+    assert "mine" in composed.options["worker"]
+    assert composed.config.telemetry == compose().config.telemetry
+
+
+@pytest.mark.parametrize("overrides", [(), ("match=duel", "worker.count=3", "~serve.groups")])
+def test_the_config_alone_is_the_same_as_with_its_origins(overrides, tmp_path, conf):
+    for folders in ([], [conf], [tmp_path, conf]):
+        assert (
+            compose_config(overrides, folders=folders) == compose(overrides, folders=folders).config
+        )
+
+
+def test_an_error_of_the_config_alone_names_the_file_too(conf):
+    (conf / "match" / "duel.yaml").write_text("max_turns: many\n")
+    with pytest.raises(ConfigError, match=r"match/duel\.yaml") as caught:
+        compose_config(["match=duel"], folders=[conf])
+    assert caught.value.key == "match.max_turns"
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path, conf):
+    gone = tmp_path / "gone"
+    assert f"no folder {gone}" in refused(folders=[gone, conf]).reason
+
+
+def test_a_file_that_nothing_would_read_is_named(tmp_path, conf):
+    (tmp_path / "mine.yaml").write_text("seed: 3\n")
+    assert f"{tmp_path}/mine.yaml would not be read" in refused(folders=[tmp_path, conf]).reason
 
 
 def test_hydra_as_used_by_someone_else_in_the_process_is_put_back():

@@ -224,3 +224,23 @@ def test_a_free_port_is_taken_on_any_kind_of_host(host):
     for one in sockets:
         assert one.getsockname()[1] == port
         one.close()
+
+
+def test_a_unix_socket_is_listened_on_like_a_port(tmp_path):
+    path = tmp_path / "m"
+
+    async def run():
+        server = Server(answer)
+        sockets, address = listen(f"unix:{path}", key="some.key")
+        assert address == f"unix:{path}"
+        await server.start(sockets)
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(GET)
+        text = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        server.close()
+        return text
+
+    assert asyncio.run(run()).endswith(b"page\n")
+    with pytest.raises(ConfigError, match="not there"):
+        listen(f"unix:{tmp_path}/no/m", key="some.key")

@@ -7,7 +7,9 @@ import pytest
 from msgspec import structs
 from replay.games import march, wandering
 
-from farm.replay.look import FOG_OWNER, Look, cell_texts, column_width, look
+from farm.engine.state import MOUNTAIN_OWNER, NEUTRAL_OWNER
+from farm.replay.characters import MOUNTAIN, NEUTRAL, column_width
+from farm.replay.look import FOG_OWNER, Look, cell_texts, look
 from farm.replay.model import FORGET, Order
 from farm.replay.simulate import Playback
 from farm.replay.text import board_lines, playthrough
@@ -15,6 +17,10 @@ from farm.spec import tiles
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "march.txt"
 """Written by `list(playthrough(march()))`; read the difference before you replace it."""
+
+
+def test_owners_that_are_no_seats_have_the_engines_codes():
+    assert (NEUTRAL, MOUNTAIN) == (NEUTRAL_OWNER, MOUNTAIN_OWNER)
 
 
 def test_a_playthrough_is_the_golden_one():

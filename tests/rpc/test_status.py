@@ -4,7 +4,14 @@ import grpc
 import pytest
 
 from farm import errors
-from farm.rpc.status import GAME_STATUS, error_of, is_transient, status_of
+from farm.rpc.status import (
+    GAME_STATUS,
+    error_of,
+    is_transient,
+    retry_after_s,
+    status_of,
+    trailing_of,
+)
 from farm.rpc.v1 import games_pb2
 
 Code = grpc.StatusCode
@@ -67,3 +74,31 @@ def test_a_full_farm_is_worth_another_try_only_for_who_was_in():
 @pytest.mark.parametrize("code", [Code.INVALID_ARGUMENT, Code.INTERNAL, Code.UNIMPLEMENTED])
 def test_what_would_fail_again_is_not_tried_again(code):
     assert not is_transient(code, was_connected=True)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(1.0, "1000"), (0.0101, "11"), (0.0, "1")])
+def test_a_limit_tells_when_to_try_again_in_milliseconds_of_at_least_one(seconds, told):
+    assert trailing_of(errors.LimitError("x", retry_after_s=seconds)) == (("retry-after-ms", told),)
+    assert retry_after_s(trailing_of(errors.LimitError("x", retry_after_s=seconds))) >= seconds
+
+
+def test_no_other_refusal_tells_that():
+    assert trailing_of(errors.NoRoomError("x")) == ()
+    assert retry_after_s(None) is None
+    assert retry_after_s([("other", "5")]) is None
+
+
+@pytest.mark.parametrize("text", ["", "-5", "soon", "1e3", "²", "99999999999"])
+def test_what_is_no_time_or_too_long_is_as_good_as_nothing(text):
+    assert retry_after_s([("retry-after-ms", text)]) is None
+
+
+def test_who_is_at_a_limit_may_come_again_also_if_it_never_was_in():
+    assert is_transient(Code.RESOURCE_EXHAUSTED, was_connected=False, retry_after_s=0.5)
+    assert not is_transient(Code.NOT_FOUND, was_connected=True, retry_after_s=0.5)
+
+
+def test_a_refusal_carries_when_to_try_again():
+    error = error_of(Code.RESOURCE_EXHAUSTED, "busy", "host:1", retry_after_s=0.25)
+    assert error.retry_after_s == 0.25
+    assert error_of(Code.NOT_FOUND, "game 7", "host:1").retry_after_s is None

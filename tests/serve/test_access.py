@@ -1,6 +1,7 @@
 """Tokens and roles: who may call what, over the real service."""
 
 import hashlib
+import time
 from pathlib import Path
 
 import grpc
@@ -113,6 +114,59 @@ def test_a_changed_file_counts_from_the_next_call_on_and_a_broken_one_changes_no
     tokens.write_text("what is this")
     assert status_of(address, lambda client: client.info(), "new-token") == "OK"
     assert "tokens_not_loaded" in capfd.readouterr().out
+
+
+def ending_of(stream):
+    """Status of a stream that was read, as soon as it ends, and how long that took."""
+    began_s = time.monotonic()
+    with pytest.raises(RejectedError) as ended:
+        next(stream)
+    return ended.value, time.monotonic() - began_s
+
+
+@pytest.mark.parametrize("opened", ["stream", "subscribe"])
+def test_an_open_stream_ends_soon_after_its_token_is_taken_back_and_no_other_does(
+    address, tokens, capfd, opened
+):
+    with (
+        Client(address, retry=NO_RETRY, token="train-token") as ours,
+        Client(address, retry=NO_RETRY, token="admin-token") as others,
+    ):
+        stream, other = getattr(ours, opened)(), others.stream()
+        stream._receive()
+        other._receive()
+        tokens.write_text(line("admin"))
+        ended, seconds = ending_of(stream)
+        assert ended.status == "UNAUTHENTICATED"
+        assert ended.detail == "the token of this stream (train-1) was taken back"
+        assert seconds < 3.0
+        assert others.stats().groups == () or not others.stats().groups[0].members
+        assert other._call.is_active()
+    assert '"event":"tokens_loaded"' in (told := capfd.readouterr().out)
+    assert '"ended_streams":1' in told
+
+
+def test_an_open_stream_ends_when_its_token_gets_a_role_that_may_not_open_it(address, tokens):
+    with Client(address, retry=NO_RETRY, token="train-token") as client:
+        watching, member = client.stream(), client.subscribe()
+        watching._receive()
+        member._receive()
+        tokens.write_text(line("observe", "train-token"))
+        assert ending_of(member)[0].status == "UNAUTHENTICATED"
+        assert watching._call.is_active()
+
+
+def test_a_broken_file_ends_no_stream(address, tokens, capfd):
+    with Client(address, retry=NO_RETRY, token="train-token") as client:
+        stream = client.stream()
+        stream._receive()
+        tokens.write_text("what is this")
+        deadline_s = time.monotonic() + 10
+        while "tokens_not_loaded" not in capfd.readouterr().out:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+        assert stream._call.is_active()
+        assert client.info()
 
 
 async def _ask(address, token):

@@ -2,7 +2,7 @@
 
 python mini_farm.py INSTANCE '{"children": [{"name": "a", "target": "targets:beats"}],
     "limits_s": {…}, "restart": {…}, "once_ready": [children], "once_drained": [children],
-    "seconds": 1.5, "companion": "code"}'
+    "seconds": 1.5, "hurries": true, "companion": "code"}'
 """
 
 import json
@@ -55,6 +55,7 @@ def main() -> int:
         control.store_config(3, msgspec.json.encode(_config(instance)))
         bells = [Doorbell.create() for _ in range(3)]
         bells[0].ring()
+        turns: list[int] = []
         arbiter = Arbiter(
             control,
             Spawner(instance, [bell.fileno() for bell in bells]),
@@ -65,10 +66,12 @@ def main() -> int:
             on_ready=lambda: _ready(arbiter, plan),
             on_drain=lambda: _drain(arbiter, plan),
             on_reload=lambda: logger.info("asked_to_reload"),
+            on_turn=lambda now_ns: turns.append(now_ns) or plan.get("hurries", False),  # type: ignore[func-returns-value]
         )
         arbiter.report_to(Notifier.take(os.environ, os.getpid(), StatusLine(control)))
         arbiter.want(map(_spec, plan["children"]))
         exit_code = arbiter.run()
+        logger.info("turns", at_ns=turns)
         control.unlink()
         control.close()
         return exit_code

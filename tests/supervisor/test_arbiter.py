@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -223,3 +224,15 @@ def test_children_that_only_start_do_not_outlive_a_killed_supervisor(
     pids = [line["child_pid"] for line in farm.events("child_spawned")]
     wait_until(lambda: not any(is_alive(pid) for pid in pids), timeout_s=1.0)
     farm.wait()
+
+
+@pytest.mark.parametrize(("hurries", "least_s", "most_s"), [(True, 0, 0.06), (False, 0.08, 1)])
+def test_the_loop_turns_faster_while_a_reload_is_under_way(
+    mini_farm, child, hurries, least_s, most_s
+):
+    farm = mini_farm(child("a"), seconds=1.5, hurries=hurries)
+    assert farm.wait() == 0
+    (line,) = farm.events("turns")
+    settled = line["at_ns"][-8:]
+    apart_s = sorted((after - before) / 1e9 for before, after in pairwise(settled))
+    assert least_s < apart_s[len(apart_s) // 2] < most_s

@@ -1,4 +1,4 @@
-"""The notify protocol, against a real datagram socket; a real systemd is in tests/system."""
+"""The notify protocol, against a real datagram socket; a real systemd is in tests/tools."""
 
 import contextlib
 import os
@@ -7,34 +7,13 @@ import socket
 import uuid
 
 import pytest
+from notified import Manager
 
 from farm.supervisor.lifecycle import FarmPhase
 from farm.supervisor.notify import EXTENSION_US, REPORT_NS, Notifier
 
 S = 1_000_000_000
 PID = 4711
-
-
-class Manager:
-    """The other side: what systemd would receive."""
-
-    def __init__(self, address):
-        self.address = address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(address.replace("@", "\0"))
-        self._socket.settimeout(0.0)
-
-    def receive(self):
-        """The messages so far, each a list of its lines."""
-        messages = []
-        while True:
-            try:
-                messages.append(self._socket.recv(65_536).decode().split("\n"))
-            except BlockingIOError:
-                return messages
-
-    def close(self):
-        self._socket.close()
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -92,6 +71,29 @@ def test_a_stop_is_said_and_may_take_as_long_as_the_farm_allows(manager, notifie
     messages = manager.receive()
     extension = f"EXTEND_TIMEOUT_USEC={EXTENSION_US}"
     assert words(messages) == ["STOPPING=1", extension, extension]
+
+
+def test_a_reload_is_said_at_once_with_its_time_and_ready_follows_it(manager, notifier):
+    notifier.poll(FarmPhase.RUNNING, S)
+    manager.receive()
+    notifier.reloading(2 * S + 5_000)
+    began = ["RELOADING=1", "MONOTONIC_USEC=2000005", "STATUS=Reading the config again"]
+    assert manager.receive() == [began]
+    notifier.poll(FarmPhase.RUNNING, 2 * S + 6_000)
+    assert words(manager.receive()) == []
+    notifier.reloaded()
+    notifier.poll(FarmPhase.RUNNING, 3 * S)
+    notifier.poll(FarmPhase.RUNNING, 4 * S)
+    assert manager.receive() == [["READY=1", "STATUS=running at 3 s"]]
+
+
+def test_a_stop_during_a_reload_is_said_and_ready_is_not(manager, notifier):
+    notifier.poll(FarmPhase.RUNNING, S)
+    notifier.reloading(2 * S)
+    notifier.reloaded()
+    manager.receive()
+    notifier.poll(FarmPhase.STOPPING, 3 * S)
+    assert words(manager.receive()) == ["STOPPING=1", f"EXTEND_TIMEOUT_USEC={EXTENSION_US}"]
 
 
 def test_a_farm_that_stops_before_it_serves_is_never_ready(manager, notifier):
@@ -167,6 +169,22 @@ def test_ready_waits_for_room_in_a_full_socket(manager, notifier):
     notifier.poll(FarmPhase.RUNNING, S)
     assert "READY=1" not in words(manager.receive())
     notifier.poll(FarmPhase.RUNNING, S + 1)
+    assert "READY=1" in words(manager.receive())
+
+
+def test_ready_after_a_reload_waits_for_room_too(manager, notifier):
+    notifier.poll(FarmPhase.RUNNING, S)
+    with contextlib.suppress(BlockingIOError):
+        filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        filler.settimeout(0.0)
+        while True:
+            filler.sendto(b"FILL=1", manager.address.replace("@", "\0"))
+    filler.close()
+    notifier.reloading(2 * S)
+    notifier.reloaded()
+    notifier.poll(FarmPhase.RUNNING, 3 * S)
+    assert words(manager.receive()).count("READY=1") == 1  # that of the start
+    notifier.poll(FarmPhase.RUNNING, 3 * S + 1)
     assert "READY=1" in words(manager.receive())
 
 

@@ -25,8 +25,11 @@ class Farm:
         self.full = False
         self.followed = []
         self.composed = []
+        self.told = []
         config = compose(["worker.count=2"]).config
-        self.reloader = Reloader(self.control, self, self.compose, config, ["worker.count=2"])
+        self.reloader = Reloader(
+            self.control, self, self.compose, config, ["worker.count=2"], manager=self
+        )
 
     def ask(self, *overrides):
         """As a tool does; the id of the request."""
@@ -34,7 +37,14 @@ class Farm:
         self.reloader.ask()
         return request_id
 
+    def reloading(self, _now_ns):
+        self.told.append("reloading")
+
+    def reloaded(self):
+        self.told.append("reloaded")
+
     def compose(self, overrides):
+        self.told.append("composing")
         self.composed.append(list(overrides))
         return compose([*self.files, *overrides]).config
 
@@ -77,6 +87,29 @@ def test_a_change_is_stored_under_the_next_epoch_and_done_once_everybody_has_it(
     farm.reloader.poll(2 * SECOND)
     assert figures(farm) == (1, 0, 1)
     assert farm.reloader.config.match.max_turns == 99
+
+
+def test_a_manager_is_told_before_files_are_read_and_when_everybody_has_the_config(farm):
+    farm.files = ["match.max_turns=99"]
+    farm.reloader.ask()
+    assert farm.reloader.poll(0)
+    assert farm.told == ["reloading", "composing"]
+    farm.acknowledge("rollout-0", "rollout-1")
+    assert not farm.reloader.poll(1)
+    assert farm.told == ["reloading", "composing", "reloaded"]
+
+
+def test_a_refusal_is_told_to_the_manager_and_kept_until_a_reload_that_is_none(farm):
+    farm.files = ["match.max_turns=many"]
+    farm.reloader.ask()
+    assert not farm.reloader.poll(0)
+    assert farm.told == ["reloading", "composing", "reloaded"]
+    assert "match.max_turns" in farm.reloader.refusal
+    farm.files = []
+    farm.reloader.ask()
+    for now in range(1, 3):
+        farm.reloader.poll(now)
+    assert farm.reloader.refusal == ""
 
 
 def test_what_the_farm_was_started_with_stays_on_top_of_the_files(farm):

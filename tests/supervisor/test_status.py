@@ -45,6 +45,16 @@ def test_a_start_names_the_children_that_are_not_ready(control):
     assert line(FarmPhase.STARTING, S) == "Starting"
 
 
+def test_a_reload_that_was_refused_is_told_until_another_is_not(control):
+    fill(control, children_of(1))
+    refusals = ["match.board: 3x3 is too small", ""]
+    line = StatusLine(control, lambda: refusals[0])
+    told = "; the last reload was refused: match.board: 3x3 is too small"
+    assert line(FarmPhase.RUNNING, S).endswith(told)
+    refusals.pop(0)
+    assert "refused" not in line(FarmPhase.RUNNING, 2 * S)
+
+
 def test_a_serving_farm_says_where_and_its_rates_since_the_last_line(control):
     slots = fill(control, children_of(2))
     line = StatusLine(control)

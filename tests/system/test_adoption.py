@@ -111,19 +111,23 @@ def story(shared_farm_up, shared_instance, wait_until, is_alive):
     told["second"] = second
     told["kept"] = audit(instance)
 
-    told["drained"], told["last"] = drain_with_a_client(instance, second.address)
+    told["drained"], told["last"], told["drain log"] = drain_with_a_client(
+        instance, second.address, signal.SIGHUP
+    )
     told["left at the end"] = list_segments(instance)
     told["after"] = farm_cli("audit", "--instance", instance)
     return told
 
 
-def drain_with_a_client(instance, address):
-    """`farm drain`, and a client that takes what is served until the farm ends."""
+def drain_with_a_client(instance, address, *numbers):
+    """`farm drain`, sent these signals, and a client that takes all until the farm ends."""
     command = [sys.executable, "-m", "farm.cli.main", "drain", "--instance", instance, "--json"]
     taken = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         # The dead farm's port opens only once the drain serves.
         wait_for_line(process.stderr, b"draining")
+        for number in numbers:
+            process.send_signal(number)
         with (
             Client(address, retry=NO_RETRY) as client,
             contextlib.suppress(UnavailableError),
@@ -134,7 +138,7 @@ def drain_with_a_client(instance, address):
                 taken += trajectories
         stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr.decode()
-    return json.loads(stdout), taken
+    return json.loads(stdout), taken, stderr.decode()
 
 
 def wait_for_line(pipe, word):
@@ -231,6 +235,11 @@ def test_a_drain_of_the_dead_farm_delivers_the_rest_and_leaves_nothing(story):
         assert mine == set(range(row["published"]["records"]))
 
 
+def test_a_drain_that_is_asked_to_reload_says_why_it_does_not(story):
+    (line,) = [line for line in story["drain log"].splitlines() if "reload_ignored" in line]
+    assert "by the settings it had" in line
+
+
 def test_of_what_is_gone_nothing_can_be_audited(story):
     assert story["after"].returncode == 69
     assert "nothing left" in story["after"].stderr
@@ -242,7 +251,7 @@ def test_of_what_is_gone_nothing_can_be_audited(story):
 def test_a_running_farm_drains_stops_and_reports_what_everybody_got(farm_up, instance, wait_until):
     farm = farm_up(*SMALL)
     wait_until(lambda: records_in(audit_instance(instance)) > 50, what="records in the rings")
-    balance, taken = drain_with_a_client(instance, farm.address)
+    balance, taken, _ = drain_with_a_client(instance, farm.address)
     assert balance["exact"]
     assert farm.events("farm_draining")
     assert records(balance, "published") == len(set(keys(taken)))

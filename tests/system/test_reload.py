@@ -5,8 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from itertools import pairwise
 
 import pytest
+from notified import Listener
 
 from farm.client import Client, Retry
 from farm.errors import FarmError
@@ -64,11 +67,19 @@ def farm(*arguments, code=0):
     return done.stdout if code == 0 else done.stderr
 
 
+def ready_again(listener):
+    said = [lines[0] for _, lines in listener.heard if lines[0] in {"READY=1", "RELOADING=1"}]
+    return said[-1] == "READY=1"
+
+
 @pytest.fixture(scope="module")
-def story(shared_farm_up, shared_instance, wait_until, contention):
+def story(shared_farm_up, shared_instance, wait_until, contention, tmp_path_factory):
     """One farm through every kind of change, to its end."""
     told = type("Story", (), {})()
-    up = shared_farm_up("worker.count=1", *START)
+    told.began_us = time.monotonic_ns() // 1_000
+    address = str(tmp_path_factory.mktemp("notify") / "socket")
+    listener = Listener(address)
+    up = shared_farm_up("worker.count=1", *START, env={"NOTIFY_SOCKET": address})
     reader = Reader(up.address)
     instance = ["--instance", shared_instance]
 
@@ -101,9 +112,12 @@ def story(shared_farm_up, shared_instance, wait_until, contention):
     assert control.reloads > before
     told.in_force = json.loads(farm("config", "--running", "--json", *instance))
     told.rings = ring_indexes(shared_instance)
+    wait_until(lambda: ready_again(listener), what="READY=1 after the last reload")
+    told.heard, told.reloads = [*listener.heard], (control.reloads, control.reloads_refused)
     up.send(signal.SIGHUP)
     told.returncode = up.stop()
     reader.close()
+    listener.close()
     told.up, told.reader = up, reader
     told.left = list_segments(shared_instance)
     return told
@@ -171,6 +185,22 @@ def test_files_that_say_the_same_are_said_to(story):
 def test_workers_that_are_taken_away_and_come_back_use_the_rings_they_had(story):
     assert set(story.rings) == {0, 1, 2, 64}
     assert story.up.events("child_exited", child="rollout-2", reason="exit code 0")
+
+
+def test_a_service_manager_hears_of_every_reload_when_it_began_and_that_it_is_over(story):
+    lines = [lines for _, lines in story.heard if lines[0] in {"READY=1", "RELOADING=1"}]
+    said = [first for first, *_ in lines]
+    assert said[0] == said[-1] == "READY=1"
+    # One that begins where another ends is told as such; READY=1 is never said without a reason.
+    assert ("READY=1", "READY=1") not in set(pairwise(said))
+    assert said.count("RELOADING=1") == sum(story.reloads)
+    began = [int(one[1].removeprefix("MONOTONIC_USEC=")) for one in lines if one[1][0] == "M"]
+    assert began == sorted(began)
+    assert len(began) == sum(story.reloads)
+    assert all(story.began_us < at for at in began)
+    refused = [one[1] for one in lines if "refused" in one[1]]
+    assert "ring.bytes" in refused[0]
+    assert "match.board" in refused[1]
 
 
 def test_a_storm_of_signals_and_a_stop_in_the_middle_of_a_reload_end_clean(story):

@@ -1,6 +1,7 @@
 """`farm up --tail`: a farm and its client in one terminal, or in none."""
 
 import fcntl
+import hashlib
 import os
 import select
 import struct
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import trustme
 
 from farm.shm.segment import list_segments
 
@@ -45,6 +47,28 @@ def running_under(instance):
         if any(instance in word for word in words):
             found.append(words)
     return found
+
+
+def test_the_tail_of_a_farm_with_tls_and_tokens_shows_what_its_environment_has(instance, tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    own = authority.issue_cert("127.0.0.1")
+    own.private_key_and_cert_chain_pem.write_to_path(tmp_path / "cert.pem")
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"tail train {hashlib.sha256(b'secret').hexdigest()}\n")
+    for file in (tmp_path / "cert.pem", tokens):
+        file.chmod(0o600)
+    security = {"tls_cert": "cert.pem", "tls_key": "cert.pem", "tokens_file": "tokens"}
+    options = [f"security.{key}={tmp_path / file}" for key, file in security.items()]
+    done = subprocess.run(
+        command(instance, "--tail", "--seconds", "2", *options),
+        env={**os.environ, "FARM_TLS_CA": str(tmp_path / "ca.pem"), "FARM_TOKEN": "secret"},
+        capture_output=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"experiences" in done.stdout
 
 
 def test_without_a_terminal_the_tail_has_standard_output_and_the_farm_standard_error(instance):

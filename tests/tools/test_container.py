@@ -1,8 +1,8 @@
 """The Containerfile, as far as it goes without a registry to fetch its base image from.
 
 Exercised: its command as pid 1 of a real pid namespace, with a whole farm, its health check against
-that farm and against none. Not exercised: building the image and running it in an engine. That pid
-1 reaps orphans is in tests/supervisor/test_orphans.py.
+that farm and against none. Not exercised: running it in an engine. Building the image is in
+test_image.py, that pid 1 reaps orphans in tests/supervisor/test_orphans.py.
 """
 
 import json

@@ -12,6 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tools" / "install.sh"
+PLACES = {
+    "farm.service": "etc/systemd/system/farm.service",
+    "farm@.service": "etc/systemd/system/farm@.service",
+    "farm.sysusers": "etc/sysusers.d/farm.conf",
+    "farm.tmpfiles": "etc/tmpfiles.d/farm.conf",
+}
 
 
 def make_wheel(folder, text="one"):
@@ -56,8 +62,8 @@ def test_it_puts_everything_in_place_and_changes_nothing_the_second_time(tmp_pat
     assert first.returncode == 0, first.stderr
     program = root / "opt/farm/bin/farm"
     assert subprocess.check_output([program], text=True) == "one\n"
-    unit = root / "etc/systemd/system/farm.service"
-    assert unit.read_bytes() == (ROOT / "systemd/farm.service").read_bytes()
+    for name, place in PLACES.items():
+        assert (root / place).read_bytes() == (ROOT / "systemd" / name).read_bytes()
     assert "\nFARM_OVERRIDES=\n" in (root / "etc/farm/farm.env").read_text()
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
     second = install("--wheel", wheel, "--root", root)
@@ -100,7 +106,7 @@ def test_it_runs_from_a_wheel_where_the_unit_lies_beside_it(tmp_path, root):
     script = deploy / "install.sh"
     done = install("--wheel", make_wheel(tmp_path), "--root", root, script=script)
     assert done.returncode == 0, done.stderr
-    assert (root / "etc/systemd/system/farm.service").exists()
+    assert all((root / place).exists() for place in PLACES.values())
 
 
 @pytest.mark.parametrize(

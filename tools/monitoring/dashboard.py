@@ -149,6 +149,17 @@ SECTIONS = {
                 Query(rate("farm_rpc_errors_total"), "{{instance}} errors a second"),
             ),
         ),
+        Panel(
+            "Clients at their limits",
+            "short",
+            (
+                Query(rate("farm_rpc_refused_total", "limit"), "{{instance}} refused by {{limit}}"),
+                Query(
+                    rate("farm_rpc_held_seconds_total", "direction"),
+                    "{{instance}} messages held back on their way {{direction}}",
+                ),
+            ),
+        ),
     ),
     "Rings": (
         one(

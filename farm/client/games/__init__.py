@@ -1,0 +1,1 @@
+"""Playing on the farm: a client of its games, agents, and what runs them."""

@@ -1,0 +1,157 @@
+"""Calls to the games hosts, blocking: finds them, and waits out one that is replaced."""
+
+import random
+import time
+from typing import Any, NamedTuple, TypeVar
+
+import grpc
+
+from farm.client import replies
+from farm.client.games.hosts import Hosts, game_error, game_path, outranks
+from farm.client.games.questions import Question, state
+from farm.client.retry import NO_RETRY, Backoff, Retry
+from farm.client.tls import Tls, open_channel
+from farm.client.token import Metadata, metadata_of
+from farm.client.trace import traced
+from farm.errors import ClientError, GameRejectedError, UnavailableError
+from farm.rpc import names
+
+T = TypeVar("T")
+
+
+class Route(NamedTuple):
+    """Where calls go."""
+
+    channel: Any
+    """Of gRPC, to the address."""
+    address: str
+    own_metadata: Metadata
+    """Of the client."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What goes with a call that is made now."""
+        return traced(self.own_metadata)
+
+
+class Calls:
+    """The connections of one client.
+
+    Args:
+        address: of the farm, or of a games host.
+        timeout_s: time for an answer, in seconds.
+        retry: how long a host that has answered before is waited for.
+        tls: files of an encrypted connection, or None for those of the environment.
+        token: bearer token, or None for that of the environment.
+    """
+
+    def __init__(
+        self, address: str, timeout_s: float, retry: Retry, tls: Tls | None, token: str | None
+    ) -> None:
+        self.hosts = Hosts(address)
+        self._timeout_s = timeout_s
+        self._retry = retry
+        self._tls = tls
+        self._token = token
+        self._routes: dict[str, Route] = {}
+        self.route_to(address)
+
+    def ask(self, question: Question[T]) -> T:
+        """The answer of the host that has the game, or of any to a new one.
+
+        Raises:
+            UnavailableError: nobody answers: at once where nobody ever has, else after the time
+                that `retry` gives.
+            GameRejectedError: the host refuses.
+        """
+        backoff = Backoff(self._retry if self.hosts.were_reached else NO_RETRY)
+        while True:
+            try:
+                self.discover()
+                address, reply = self._ask_hosts(question)
+            except UnavailableError:
+                self.hosts.doubt()
+                jitter = random.random()  # noqa: S311 - spreads load, guards nothing
+                wait_s = backoff.next_wait_s(time.monotonic(), jitter)
+                if wait_s is None:
+                    raise
+                time.sleep(wait_s)
+            else:
+                return question.answered(self.hosts, address, reply)
+
+    def ask_host(self, address: str, question: Question[T]) -> T:
+        """The answer of one host."""
+        return question.parse(self._call(address, question))
+
+    def discover(self) -> None:
+        """Ask the farm where its games hosts are, unless that is known.
+
+        Raises:
+            UnavailableError: it does not answer, or has none.
+        """
+        if not self.hosts.is_stale:
+            return
+        route = self.route_to(self.hosts.address)
+        call = route.channel.unary_unary(names.method_path(names.GET_FARM_INFO))
+        try:
+            reply = call(replies.info_request(), timeout=self._timeout_s, metadata=route.metadata)
+        except grpc.RpcError as error:
+            self.hosts.not_learned(call_error(error, self.hosts.address))
+        else:
+            self.hosts.learned(replies.parse_info(reply).endpoints)
+
+    def route(self, game_id: int, token: str) -> Route:
+        """Where the streams of a game go; of no game (0), of new ones.
+
+        Raises:
+            ClientError: the game cannot be found.
+        """
+        self.discover()
+        if game_id and self.hosts.known(game_id) is None:
+            self._ask_hosts(state(game_id, token, after_tick=None, wait_s=0.0))
+        return self.route_to(self.hosts.known(game_id) or self.hosts.all[0])
+
+    def doubt(self) -> None:
+        """A host did not answer: look for it again before the next call."""
+        self.hosts.doubt()
+
+    def route_to(self, address: str) -> Route:
+        """The connection to an address."""
+        if address not in self._routes:
+            metadata = metadata_of(address, self._tls, self._token)
+            self._routes[address] = Route(open_channel(address, self._tls), address, metadata)
+        return self._routes[address]
+
+    def close(self) -> None:
+        """Close the connections."""
+        for route in self._routes.values():
+            route.channel.close()
+
+    def _ask_hosts(self, question: Question[T]) -> tuple[str, bytes]:
+        """The first host that does not leave it to another."""
+        refused: GameRejectedError | None = None
+        for address in question.hosts(self.hosts):
+            try:
+                reply = self._call(address, question)
+            except GameRejectedError as error:
+                refused = outranks(error, refused)
+            else:
+                self.hosts.found(question.game_id, address)
+                return address, reply
+        assert refused is not None  # there is a host, or `discover` would have raised
+        raise refused
+
+    def _call(self, address: str, question: Question[T]) -> bytes:
+        route = self.route_to(address)
+        call = route.channel.unary_unary(game_path(question.method))
+        timeout_s = self._timeout_s + question.wait_s
+        try:
+            reply: bytes = call(question.request, timeout=timeout_s, metadata=route.metadata)
+        except grpc.RpcError as error:
+            raise call_error(error, address) from None
+        return reply
+
+
+def call_error(error: Any, address: str) -> ClientError:
+    """What a failed call means."""
+    return game_error(error.code(), error.details(), error.trailing_metadata(), address)
