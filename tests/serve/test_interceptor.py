@@ -9,7 +9,7 @@ import pytest
 from grpc._cython.cygrpc import ExecuteBatchError
 
 from farm.errors import ConflictError, GameError, LimitError
-from farm.rpc.names import ERROR_METADATA
+from farm.rpc.names import ERROR_METADATA, RETRY_METADATA
 from farm.rpc.v1 import games_pb2
 from farm.serve.interceptor import ErrorInterceptor
 from farm.telemetry.log import get_logger
@@ -78,9 +78,8 @@ def detail_of(error):
     """The status and the ErrorDetail that a caller gets for an error."""
     context = Context()
     call(error, context)
-    ((key, value),) = context.metadata
-    assert key == ERROR_METADATA
-    return context.status, games_pb2.ErrorDetail.FromString(value)
+    detail = dict(context.metadata)[ERROR_METADATA]
+    return context.status, games_pb2.ErrorDetail.FromString(detail)
 
 
 def test_what_a_game_refuses_carries_its_reason_in_the_trailing_metadata():
@@ -103,6 +102,12 @@ def test_a_limit_says_when_another_try_may_succeed():
     status, detail = detail_of(LimitError("too many calls", retry_after_s=0.25))
     assert status is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (detail.reason, detail.retry_after_ms) == (games_pb2.LIMIT, 250)
+
+
+def test_a_limit_says_so_in_plain_metadata_too():
+    context = Context()
+    call(LimitError("too many calls", retry_after_s=0.25), context)
+    assert dict(context.metadata)[RETRY_METADATA] == "250"
 
 
 def test_other_refusals_have_a_status_alone():
