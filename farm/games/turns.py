@@ -99,8 +99,14 @@ class Turns:
         self._write(rows, playing, now_ns, wall_ns)
         for game in playing:
             game.tick += 1
-        for row, what, who, by, cell, viewers in self._happened[:n_happened].tolist():
-            self._tell(row, what, who, by, cell, viewers)
+        for row, *happened in self._happened[:n_happened].tolist():
+            game = by_row[row]
+            if game is None or game.is_over:
+                continue
+            try:
+                self._tell(game, *happened)
+            except Exception as error:  # noqa: BLE001 - one game's fault is that game's end
+                register.fail(game, error, now_ns, wall_ns)
         register.bus.tell_ticks(TicksPlayed(rows, playing))
         over = register.slots.games.status[rows, OUTCOME].nonzero()[0]
         for index in over.tolist():
@@ -147,10 +153,9 @@ class Turns:
             moves.setdefault(place, []).append(tuple(move))
         return moves
 
-    def _tell(self, row: int, what: int, who: int, by: int, cell: int, viewers: int) -> None:
-        game = self._register.by_row[row]
-        if game is None:
-            return
+    def _tell(
+        self, game: HostedGame, what: int, who: int, by: int, cell: int, viewers: int
+    ) -> None:
         if what == kernels.GENERAL_TAKEN:
             game.seats[by].kills += 1
         if cell < 0:
