@@ -12,6 +12,7 @@ from farm.games.counting import Counting
 from farm.games.desk import Desk
 from farm.games.journal_files import JournalFiles
 from farm.games.recording import Recording
+from farm.serve.limits import Limiter
 from farm.supervisor.child import ChildContext
 
 MAX_REST_S = 0.1
@@ -31,6 +32,7 @@ class Duty:
         files: the journals.
         recording: takes experiences down; None where nobody does.
         counting: the counters.
+        limiter: keeps account of each client.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Duty:
         files: JournalFiles,
         recording: Recording | None,
         counting: Counting,
+        limiter: Limiter,
     ) -> None:
         self._ctx = ctx
         self._desk = desk
@@ -48,6 +51,7 @@ class Duty:
         self._files = files
         self._recording = recording
         self._counting = counting
+        self._limiter = limiter
         self._next_count_ns = 0
 
     async def run(self) -> None:
@@ -76,6 +80,7 @@ class Duty:
         if not ctx.try_follow():
             return
         self._desk.config = ctx.config
+        self._limiter.limits = ctx.config.limits
         games = ctx.config.games
         self._desk.host.follow(games, ctx.config.reward)
         self._files.limit(keep=games.journal_keep, max_bytes=games.journal_bytes)

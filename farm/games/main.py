@@ -11,6 +11,7 @@ import time
 from contextlib import ExitStack
 
 from farm.config.exposure import exposed
+from farm.config.patterns import socket_path
 from farm.errors import EXIT_OK, SegmentAbsentError
 from farm.games.counting import Counting
 from farm.games.desk import Desk
@@ -32,6 +33,7 @@ from farm.replay.folders import state_folder
 from farm.rpc.names import GAME_SERVICE
 from farm.serve.access import AccessInterceptor
 from farm.serve.interceptor import ErrorInterceptor
+from farm.serve.limits import Limiter, LimitInterceptor
 from farm.serve.server import bind, check_health, make_server
 from farm.serve.tls import certificates_of, check_handshake
 from farm.serve.trace import TraceInterceptor, start_tracer, stop_tracer
@@ -166,6 +168,7 @@ async def _serve(
     if tracer is not None:
         desk.actions = ActionSpans(tracer)
     interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
+    limiter = Limiter(config.limits, ctx.slot.add, ctx.log)
     tokens_file = config.security.tokens_file
     server, health = make_server(
         GameService(desk, secrets.token_bytes(TOKEN_BYTES)).handlers(),
@@ -173,10 +176,12 @@ async def _serve(
         interceptor,
         config.serve.client_timeout_s,
         None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log),
+        LimitInterceptor(limiter),
         trace=None if tracer is None else TraceInterceptor(tracer),
         max_calls=MAX_CALLS,
     )
-    certificates = certificates_of(config.security, ctx.log)
+    is_local = socket_path(config.games.address) is not None
+    certificates = None if is_local else certificates_of(config.security, ctx.log)
     credentials = certificates and certificates.credentials
     address = bind(server, config.games.addresses[ctx.index], credentials, key="games.address")
     if "games.address" in exposed(config):
@@ -193,7 +198,7 @@ async def _serve(
             ctx.slot.state = ChildState.READY
         ctx.log.info("games_serving", address=address, games=host.register.n_open)
         counting = Counting(ctx.slot, host)
-        await Duty(ctx, desk, wake, files, recording, counting).run()
+        await Duty(ctx, desk, wake, files, recording, counting, limiter).run()
     finally:
         desk.close()
         await health.enter_graceful_shutdown()
