@@ -80,10 +80,10 @@ class Duty:
         if not ctx.try_follow():
             return
         self._desk.config = ctx.config
+        self._limiter.limits = ctx.config.limits
         games = ctx.config.games
         self._desk.host.follow(games, ctx.config.reward)
         self._files.limit(keep=games.journal_keep, max_bytes=games.journal_bytes)
-        self._limiter.limits = ctx.config.limits
         if self._recording is not None:
             self._recording.follow(ctx.config.worker.steps, ctx.epoch)
         ctx.acknowledge()

@@ -171,6 +171,14 @@ CHILD_RSS = _gauge(
     PROC,
     _CHILD,
 )
+GAME_MEMORY = _gauge(
+    "farm_game_memory_bytes",
+    "Resident memory of a worker or games host, its code included, divided by the games that it "
+    "has; absent without games",
+    "bytes",
+    "proc(5), worker.games, and the games host's slot in the control block",
+    _CHILD,
+)
 
 # Workers and games hosts: what they play, and what they write into their rings.
 _WORKER = ("worker",)

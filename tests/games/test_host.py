@@ -15,6 +15,7 @@ from farm.shm.control import ChildState
 
 pytestmark = pytest.mark.timeout(300)
 
+Code = grpc.StatusCode
 BOARD = """
 G0 . . . .
 .  . . . .
@@ -161,7 +162,31 @@ def test_each_holder_of_a_token_is_a_client_with_games_of_its_own(host, tmp_path
     assert told == ["OK", "OK", "RESOURCE_EXHAUSTED"]
 
 
-def test_a_host_with_a_certificate_serves_by_tls(host, tmp_path):
+def test_a_client_at_a_limit_is_refused_until_the_running_host_allows_more(host, connect):
+    hosting = host(limits={"open_streams": 2})
+    calls = connect(hosting)
+    created = calls.create()
+    anna = calls.join(created.game_id).token
+    streams = [calls.stream(created.game_id, anna) for _ in range(2)]
+    for stream in streams:
+        next(stream)
+    for _ in range(5):
+        with pytest.raises(RefusedError) as caught:
+            next(calls.stream(created.game_id, anna))
+        assert (caught.value.code, caught.value.reason) == (Code.RESOURCE_EXHAUSTED, "LIMIT")
+    assert hosting.slot.counter("refused_streams") == 5
+    assert calls.state(created.game_id, anna).phase == pb.PHASE_LOBBY
+    more = msgspec.structs.replace(hosting.config.limits, open_streams=3)
+    hosting.store_config(msgspec.structs.replace(hosting.config, limits=more), 2)
+    hosting.wait(lambda: hosting.slot.config_epoch == 2, "the config")
+    streams.append(calls.stream(created.game_id, anna))
+    assert next(streams[-1]).phase == pb.PHASE_LOBBY
+    for stream in streams:
+        stream.call.cancel()
+
+
+def make_certificate(tmp_path):
+    """A section `security` with files for 127.0.0.1, and the file of who vouches for them."""
     trustme = pytest.importorskip("trustme")
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
@@ -170,7 +195,22 @@ def test_a_host_with_a_certificate_serves_by_tls(host, tmp_path):
     issued.private_key_pem.write_to_path(key)
     authority.cert_pem.write_to_path(roots)
     key.chmod(0o600)
-    hosting = host(security={"tls_cert": str(cert), "tls_key": str(key)})
+    return {"tls_cert": str(cert), "tls_key": str(key)}, roots
+
+
+def test_a_host_on_a_unix_socket_serves_in_plaintext_beside_a_farm_with_tls(
+    host, tmp_path, tmp_path_factory, connect
+):
+    security, _ = make_certificate(tmp_path)
+    address = f"unix:{tmp_path_factory.mktemp('s')}/games.sock"
+    hosting = host(security=security, games={"address": address})
+    assert hosting.address == address
+    assert connect(hosting).create().game_id
+
+
+def test_a_host_with_a_certificate_serves_by_tls(host, tmp_path):
+    security, roots = make_certificate(tmp_path)
+    hosting = host(security=security)
     credentials = grpc.ssl_channel_credentials(roots.read_bytes())
     calls = Calls(hosting.address)
     calls.close()
