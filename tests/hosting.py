@@ -53,7 +53,7 @@ REQUESTS = {
 }
 
 
-def farm_config(journal_dir, *, games=None, serve=None, security=None, reward=None):
+def farm_config(journal_dir, *, games=None, serve=None, security=None, reward=None, limits=None):
     """A config whose host takes a free port and small boards, so that it starts at once."""
     games = {
         "hosts": 1,
@@ -73,6 +73,7 @@ def farm_config(journal_dir, *, games=None, serve=None, security=None, reward=No
         "telemetry": {},
         "security": security or {},
         "reward": reward or {},
+        "limits": limits or {},
         "games": games,
         "instance": "test",
         "seed": 7,

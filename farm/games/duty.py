@@ -75,9 +75,8 @@ class Duty:
         ctx = self._ctx
         if not ctx.try_follow():
             return
-        self._desk.config = ctx.config
+        self._desk.follow_config(ctx.config)
         games = ctx.config.games
-        self._desk.host.follow(games, ctx.config.reward)
         self._files.limit(keep=games.journal_keep, max_bytes=games.journal_bytes)
         if self._recording is not None:
             self._recording.follow(ctx.config.worker.steps, ctx.epoch)

@@ -32,6 +32,7 @@ from farm.replay.folders import state_folder
 from farm.rpc.names import GAME_SERVICE
 from farm.serve.access import AccessInterceptor
 from farm.serve.interceptor import ErrorInterceptor
+from farm.serve.limits import Limiter, LimitInterceptor
 from farm.serve.server import bind, check_health, make_server
 from farm.serve.tls import certificates_of, check_handshake
 from farm.serve.trace import TraceInterceptor, start_tracer, stop_tracer
@@ -151,9 +152,11 @@ async def _serve(
     recording: Recording | None,
 ) -> None:
     config, wake = ctx.config, asyncio.Event()
+    limiter = Limiter(config.limits, ctx.slot.add, ctx.log)
     desk = Desk(
         host,
         config,
+        limiter,
         wake=wake.set,
         on_streams=lambda n_streams: ctx.slot.set("streams", n_streams),
         on_action=lambda took_us: ctx.slot.observe("action_latency_us", took_us),
@@ -173,6 +176,7 @@ async def _serve(
         interceptor,
         config.serve.client_timeout_s,
         None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log),
+        LimitInterceptor(limiter),
         trace=None if tracer is None else TraceInterceptor(tracer),
         max_calls=MAX_CALLS,
     )

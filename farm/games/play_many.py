@@ -25,7 +25,7 @@ from farm.games.game import HostedGame
 from farm.games.lifecycle import Phase
 from farm.games.rows import Packed, Rows, messages
 from farm.games.spec import MAX_SEED, GameSpec, check
-from farm.games.streams import let_go, read_opening, wait_for_news, write
+from farm.games.streams import let_go, read, read_opening, wait_for_news, write
 from farm.rpc.v1 import games_pb2
 from farm.serve.caller import caller
 from farm.serve.trail import trail
@@ -83,7 +83,7 @@ class PlayMany:
 
     async def _play(self, context: Any, learner: "_Learner") -> None:
         first = games_pb2.PlayManyResponse(opened=learner.describe())
-        await write(context, first, self._desk.write_s)
+        await write(context, first, self._desk)
         reading = asyncio.ensure_future(self._take_actions(context, learner))
         try:
             while not reading.done():
@@ -91,7 +91,7 @@ class PlayMany:
                 if parts:
                     for update in messages(parts, learner.frame_bytes):
                         response = games_pb2.PlayManyResponse(update=update)
-                        await write(context, response, self._desk.write_s)
+                        await write(context, response, self._desk)
                 elif learner.rows.all_over and not learner.opened.autoreset:
                     return
                 else:
@@ -103,7 +103,7 @@ class PlayMany:
     async def _take_actions(self, context: Any, learner: "_Learner") -> None:
         """Carry out actions until the client half-closes."""
         try:
-            while (message := await context.read()) is not grpc.aio.EOF:
+            while (message := await read(context, self._desk)) is not grpc.aio.EOF:
                 request = parse(games_pb2.PlayManyRequest, message)
                 if request.WhichOneof("kind") != "actions":
                     raise GameError(
