@@ -9,9 +9,11 @@ import pytest
 from hosting import Calls, RefusedError
 
 from farm.errors import EXIT_OK
+from farm.games import register
 from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
 from farm.shm.control import ChildState
+from farm.spec.observation import frame_bytes
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -208,3 +210,25 @@ def test_no_game_writes_a_line_of_the_log(host, connect, capfd):
     calls.join(created.game_id)
     calls.unary(names.SURRENDER, game_id=created.game_id, token=anna)
     assert capfd.readouterr().out == ""
+
+
+def test_ended_games_are_forgotten_early_where_their_boards_take_too_much(
+    host, connect, monkeypatch
+):
+    calls = connect(host())
+    played = [calls.create(n_seats=2, bots={1: "random"}) for _ in range(2)]
+    tokens = [calls.join(one.game_id).token for one in played]
+    one_board = 25 * (1 + 4 + 1) + 2 * (4 + 4 + 4 + 1 + frame_bytes(25, 2))
+    monkeypatch.setattr(register, "MAX_KEPT_BYTES", one_board)
+    for game, token in zip(played, tokens, strict=True):
+        calls.unary(names.SURRENDER, game_id=game.game_id, token=token)
+
+    def is_forgotten():
+        try:
+            calls.state(played[0].game_id, tokens[0])
+        except RefusedError as error:
+            return error.reason == "UNKNOWN_GAME"
+        return False
+
+    calls.hosting.wait(is_forgotten, "the first game to be forgotten")
+    assert calls.state(played[1].game_id, tokens[1]).phase == pb.PHASE_ENDED
