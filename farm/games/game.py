@@ -210,6 +210,11 @@ class HostedGame:
                 found = number
         return found
 
+    @property
+    def last_bytes(self) -> int:
+        """Of the board that is kept of a game that is over."""
+        return 0 if self._last is None else sum(array.nbytes for array in self._last)
+
     def keep_last(self) -> None:
         """Copy what is kept of the board, as the row is given back."""
         if self.has_board:

@@ -159,11 +159,11 @@ async def _serve(
     recording: Recording | None,
 ) -> None:
     wake = asyncio.Event()
-    desk = _desk(ctx, bus, host, wake)
+    limiter = Limiter(ctx.config.limits, ctx.slot.add, ctx.log)
+    desk = _desk(ctx, bus, host, limiter, wake)
     tracer = start_tracer(ctx)
     if tracer is not None:
         desk.actions = ActionSpans(tracer)
-    limiter = Limiter(ctx.config.limits, ctx.slot.add, ctx.log)
     trace = None if tracer is None else TraceInterceptor(tracer)
     server, servicer = _server(ctx, desk, limiter, trace)
     certificates = _certificates(ctx)
@@ -184,7 +184,7 @@ async def _serve(
             ctx.slot.state = ChildState.READY
         ctx.log.info("games_serving", address=address, games=host.register.n_open)
         counting = Counting(ctx.slot, host)
-        await Duty(ctx, desk, wake, files, recording, counting, limiter).run()
+        await Duty(ctx, desk, wake, files, recording, counting).run()
     finally:
         desk.close()
         await servicer.enter_graceful_shutdown()
@@ -193,11 +193,14 @@ async def _serve(
     ctx.log.info("games_stopped", games=host.register.n_open)
 
 
-def _desk(ctx: ChildContext, bus: EventBus, host: Host, wake: asyncio.Event) -> Desk:
+def _desk(
+    ctx: ChildContext, bus: EventBus, host: Host, limiter: Limiter, wake: asyncio.Event
+) -> Desk:
     """What the handlers share; whoever watches a game hears of what the bus tells."""
     desk = Desk(
         host,
         ctx.config,
+        limiter,
         wake=wake.set,
         on_streams=lambda n_streams: ctx.slot.set("streams", n_streams),
         on_action=lambda took_us: ctx.slot.observe("action_latency_us", took_us),

@@ -27,6 +27,8 @@ from farm.spec.limits import TICKS_PER_TURN
 
 MAX_KEPT: Final = 4096
 """Games that are over and can still be asked about; of more the first are forgotten early."""
+MAX_KEPT_BYTES: Final = 1 << 28
+"""That the boards of those may take, likewise: a quarter of a gigabyte, 1,200 of the largest."""
 
 OnFault = Callable[[HostedGame, BaseException], None]
 
@@ -62,6 +64,7 @@ class Register:
         self.by_row: list[HostedGame | None] = [None] * slots.n_slots
         self.n_open = self.n_started = self.n_finished = 0
         self._over: deque[HostedGame] = deque()
+        self._over_bytes = 0
         self._on_fault = on_fault
 
     def find(self, game_id: int) -> HostedGame:
@@ -177,9 +180,12 @@ class Register:
     def forget(self, now_ns: int, keep_ns: int) -> None:
         """Drop games that have been over for so long, and those that are too many."""
         while self._over and (
-            now_ns - self._over[0].since_ns > keep_ns or len(self._over) > MAX_KEPT
+            now_ns - self._over[0].since_ns > keep_ns
+            or len(self._over) > MAX_KEPT
+            or self._over_bytes > MAX_KEPT_BYTES
         ):
             game = self._over.popleft()
+            self._over_bytes -= game.last_bytes
             self.statistics.forget(game)
             self.by_id.pop(game.game_id, None)
 
@@ -217,6 +223,7 @@ class Register:
         self.n_open -= 1
         self.n_finished += 1
         self._over.append(game)
+        self._over_bytes += game.last_bytes
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):

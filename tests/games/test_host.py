@@ -9,9 +9,11 @@ import pytest
 from hosting import Calls, RefusedError
 
 from farm.errors import EXIT_OK
+from farm.games import register
 from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
 from farm.shm.control import ChildState
+from farm.spec.observation import frame_bytes
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -249,3 +251,38 @@ def test_no_game_writes_a_line_of_the_log(host, connect, capfd):
     calls.join(created.game_id)
     calls.unary(names.SURRENDER, game_id=created.game_id, token=anna)
     assert capfd.readouterr().out == ""
+
+
+def test_ended_games_are_forgotten_early_where_their_boards_take_too_much(
+    host, connect, monkeypatch
+):
+    calls = connect(host())
+    played = [calls.create(n_seats=2, bots={1: "random"}) for _ in range(2)]
+    tokens = [calls.join(one.game_id).token for one in played]
+    one_board = 25 * (1 + 4 + 1) + 2 * (4 + 4 + 4 + 1 + frame_bytes(25, 2))
+    monkeypatch.setattr(register, "MAX_KEPT_BYTES", one_board)
+    for game, token in zip(played, tokens, strict=True):
+        calls.unary(names.SURRENDER, game_id=game.game_id, token=token)
+
+    def is_forgotten():
+        try:
+            calls.state(played[0].game_id, tokens[0])
+        except RefusedError as error:
+            return error.reason == "UNKNOWN_GAME"
+        return False
+
+    calls.hosting.wait(is_forgotten, "the first game to be forgotten")
+    assert calls.state(played[1].game_id, tokens[1]).phase == pb.PHASE_ENDED
+
+
+def test_games_that_only_bots_play_leave_half_of_the_time_to_others(host, connect):
+    calls = connect(host())
+    fields = {"n_seats": 8, "uniform": pb.UniformMap(height=24, width=24), "spectators": True}
+    made = [calls.create(**fields, bots=dict.fromkeys(range(8), "random")) for _ in range(40)]
+    # By the cost of a tick that turns.py has, 24 * 24 * 8 * 50 ns, all take 9 ms.
+    round_s = 2 * 40 * 24 * 24 * 8 * 50e-9
+    before = calls.state(made[0].game_id, made[0].spectator_token).tick
+    began_s = time.monotonic()
+    time.sleep(1)
+    ticks = calls.state(made[0].game_id, made[0].spectator_token).tick - before
+    assert 0 < ticks <= (time.monotonic() - began_s) / round_s + 2
