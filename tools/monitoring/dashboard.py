@@ -227,7 +227,8 @@ SECTIONS = {
                 Query(rate("farm_action_latency_seconds_count"), "{{instance}} acknowledged"),
                 Query(rate("farm_game_rpc_errors_total"), "{{instance}} errors"),
                 Query(
-                    rate("farm_game_rpc_refused_total", "limit"), "{{instance}} refused by {{limit}}"
+                    rate("farm_game_rpc_refused_total", "limit"),
+                    "{{instance}} refused by {{limit}}",
                 ),
             ),
         ),
