@@ -15,6 +15,7 @@ from farm.games.game import HostedGame
 from farm.games.journal import Played
 from farm.games.lifecycle import Phase
 from farm.games.register import Register
+from farm.games.scripts import NO_SCRIPT, Script
 from farm.replay.journal import SeatMove
 from farm.spec.actions import DOWN, LEFT, N_DIRECTIONS, UP
 
@@ -56,27 +57,30 @@ class Turns:
             self._follow_up(rows, n_happened, now_ns, wall_ns)
         return int(n_rows)
 
-    def replay(self, game: HostedGame) -> list[SeatMove]:
-        """Play a tick of one game that was played before, while no clock runs.
+    def play_again(self, game: HostedGame, script: Script) -> None:
+        """Play a game as it was played before, while no clock runs.
 
-        Returns:
-            The orders of it that the journal has with the tick alone.
+        Raises:
+            ValueError: no game can be played like that.
         """
-        slots, register = self._register.slots, self._register
-        slots.clocks.runs[game.row], slots.clocks.due_ns[game.row] = 1, 0
-        self._advance(0, 0)
-        slots.clocks.runs[game.row] = 0
-        moves = self._unwritten(self._rows[:1])
-        game.tick += 1
-        for row, what, who, by, cell, viewers in self._happened[: self._counts[1]].tolist():
-            self._tell(row, what, who, by, cell, viewers)
-        if register.by_row[game.row] is not game or self._counts[0] != 1:
-            raise AssertionError("another game was played")
-        return moves.get(0, [])
+        done = 0
+        while done < script.steps.shape[0]:
+            n_steps = self._advance(0, 0, script._replace(steps=script.steps[done:]))
+            n_ticks, n_happened = self._counts.tolist()
+            if not n_steps and not n_happened:
+                raise ValueError(
+                    "a tick after the end of the game, or more moves of a seat than games.max_queue"
+                )
+            done += n_steps
+            until = game.tick + n_ticks
+            for happening in self._happened[:n_happened].tolist():
+                game.tick = happening[kernels.WHEN]
+                self._tell(*happening)
+            game.tick = until
 
-    def _advance(self, now_ns: int, act_timeout_ns: int) -> None:
+    def _advance(self, now_ns: int, act_timeout_ns: int, script: Script = NO_SCRIPT) -> int:
         slots = self._register.slots
-        kernels.advance(
+        return kernels.advance(
             slots.games,
             slots.queues,
             slots.clocks,
@@ -84,6 +88,7 @@ class Turns:
             self._is_shaped,
             now_ns,
             act_timeout_ns,
+            script,
             self._rows,
             self._happened,
             self._counts,
@@ -99,8 +104,8 @@ class Turns:
         self._write(rows, playing, now_ns, wall_ns)
         for game in playing:
             game.tick += 1
-        for row, what, who, by, cell, viewers in self._happened[:n_happened].tolist():
-            self._tell(row, what, who, by, cell, viewers)
+        for happening in self._happened[:n_happened].tolist():
+            self._tell(*happening)
         register.bus.tell_ticks(TicksPlayed(rows, playing))
         over = register.slots.games.status[rows, OUTCOME].nonzero()[0]
         for index in over.tolist():
@@ -147,7 +152,9 @@ class Turns:
             moves.setdefault(place, []).append(tuple(move))
         return moves
 
-    def _tell(self, row: int, what: int, who: int, by: int, cell: int, viewers: int) -> None:
+    def _tell(
+        self, row: int, what: int, who: int, by: int, cell: int, viewers: int, _tick: int
+    ) -> None:
         game = self._register.by_row[row]
         if game is None:
             return
