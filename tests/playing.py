@@ -140,7 +140,9 @@ def image(playing, game):
     # A rollout's business: which cells changed since somebody looked.
     own -= {"dirty_army", "dirty_tile"}
     waiting = [
-        slots.queues.orders[row, seat, (slots.queues.first[row, seat] + place) % playing.config.max_queue]
+        slots.queues.orders[
+            row, seat, (slots.queues.first[row, seat] + place) % playing.config.max_queue
+        ]
         for seat in range(game.spec.n_seats)
         for place in range(slots.queues.n_orders[row, seat])
     ]

@@ -120,10 +120,11 @@ class Rows:
         self, rows: NDArray[np.int32], actions: NDArray[np.int32]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
         """Slots, seats and actions of those of these rows that are played."""
-        playing = rows[~self._is_over[rows]]
-        if playing.size != rows.size:
-            actions = actions[~self._is_over[rows]]
-        return self._slot[playing], self._seat[playing], actions
+        is_played = ~self._is_over[rows]
+        playing = rows[is_played]
+        # A copy also where all are played: the kernel is compiled for arrays that can be written,
+        # and those of a message cannot.
+        return self._slot[playing], self._seat[playing], actions[is_played]
 
     def take_news(self) -> "Packed | None":
         """What is new, which it is no more; None if nothing is."""

@@ -19,14 +19,8 @@ from farm.metrics.families import Family
 from farm.metrics.health import NS_PER_S, readyz
 from farm.metrics.processes import usage
 from farm.metrics.segments import Segments
-from farm.shm.control import (
-    HISTOGRAMS,
-    RELOAD_US,
-    ChildSlot,
-    ChildState,
-    ControlBlock,
-    FarmState,
-)
+from farm.shm.control import ChildSlot, ChildState, ControlBlock, FarmState
+from farm.shm.control_labels import HISTOGRAMS, RELOAD_US
 from farm.shm.groups import Amount, GroupSlot, Settled, ring_label
 from farm.shm.ring_layout import RingView
 from farm.spec.fingerprint import spec_fingerprint

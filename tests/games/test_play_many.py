@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from hosting import RefusedError, pass_rows
 
+from farm.games import kernels
+from farm.games.warm_up import compile_kernels
 from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
 from farm.spec import frame_dtype
@@ -384,3 +386,18 @@ def test_a_learner_that_reads_late_misses_no_reward_and_no_end(host, connect):
                 reward[row] = 0
     assert set(per_game) == {20.0}
     stream.half_close()
+
+
+def test_a_whole_game_compiles_no_kernel_anew(shared):
+    compile_kernels()
+    known = {name: list(kernel.signatures) for name, kernel in kernels_of(kernels).items()}
+    stream, opened = many(shared, n_games=1, seats=[0, 1], max_turns=5, collect=True)
+    for message in stream:
+        waiting = Update(opened, message).waiting
+        if waiting.size:
+            stream.send(pass_rows(opened, waiting))
+    assert known == {name: list(kernel.signatures) for name, kernel in kernels_of(kernels).items()}
+
+
+def kernels_of(module):
+    return {name: it for name, it in vars(module).items() if hasattr(it, "signatures")}

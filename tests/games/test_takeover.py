@@ -42,9 +42,7 @@ SPECS = [
     duel_spec(bots={1: "hunter"}),
     duel_spec(n_seats=4, teams=(0, 1, 0, 1), bots={3: "expander"}, rules="alternating"),
     GameSpec(n_seats=2, kind="toy", height=6, width=6, seed=9, tick_ms=100),
-    GameSpec(
-        n_seats=2, kind="fixed", seed=3, board="G0 . . .\n. C5 S .\n. D7 M .\n. . . G1\n"
-    ),
+    GameSpec(n_seats=2, kind="fixed", seed=3, board="G0 . . .\n. C5 S .\n. D7 M .\n. . . G1\n"),
 ]
 
 
