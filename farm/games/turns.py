@@ -73,9 +73,9 @@ class Turns:
                 )
             done += n_steps
             until = game.tick + n_ticks
-            for happening in self._happened[:n_happened].tolist():
-                game.tick = happening[kernels.WHEN]
-                self._tell(*happening)
+            for _row, *happened in self._happened[:n_happened].tolist():
+                game.tick = happened[-1]
+                self._tell(game, *happened)
             game.tick = until
 
     def _advance(self, now_ns: int, act_timeout_ns: int, script: Script = NO_SCRIPT) -> int:
@@ -104,8 +104,14 @@ class Turns:
         self._write(rows, playing, now_ns, wall_ns)
         for game in playing:
             game.tick += 1
-        for happening in self._happened[:n_happened].tolist():
-            self._tell(*happening)
+        for row, *happened in self._happened[:n_happened].tolist():
+            game = by_row[row]
+            if game is None or game.is_over:
+                continue
+            try:
+                self._tell(game, *happened)
+            except Exception as error:  # noqa: BLE001 - one game's fault is that game's end
+                register.fail(game, error, now_ns, wall_ns)
         register.bus.tell_ticks(TicksPlayed(rows, playing))
         over = register.slots.games.status[rows, OUTCOME].nonzero()[0]
         for index in over.tolist():
@@ -153,11 +159,8 @@ class Turns:
         return moves
 
     def _tell(
-        self, row: int, what: int, who: int, by: int, cell: int, viewers: int, _tick: int
+        self, game: HostedGame, what: int, who: int, by: int, cell: int, viewers: int, _tick: int
     ) -> None:
-        game = self._register.by_row[row]
-        if game is None:
-            return
         if what == kernels.GENERAL_TAKEN:
             game.seats[by].kills += 1
         if cell < 0:
