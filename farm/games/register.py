@@ -27,6 +27,8 @@ from farm.spec.limits import TICKS_PER_TURN
 
 MAX_KEPT: Final = 4096
 """Games that are over and can still be asked about; of more the first are forgotten early."""
+MAX_KEPT_BYTES: Final = 1 << 27
+"""Of their boards, likewise: thousands of duels, hundreds of the largest games."""
 
 OnFault = Callable[[HostedGame, BaseException], None]
 
@@ -62,6 +64,7 @@ class Register:
         self.by_row: list[HostedGame | None] = [None] * slots.n_slots
         self.n_open = self.n_started = self.n_finished = 0
         self._over: deque[HostedGame] = deque()
+        self._kept_bytes = 0
         self._on_fault = on_fault
 
     def find(self, game_id: int) -> HostedGame:
@@ -158,28 +161,36 @@ class Register:
             Phase.CANCELLED: Kind.GAME_CANCELLED,
             Phase.ERROR: Kind.GAME_FAILED,
         }[phase]
-        self.tell(
-            game,
-            kind,
-            text=text,
-            n_turns=-(-game.tick // TICKS_PER_TURN) if phase is Phase.ENDED else 0,
-            duration_ms=game.duration_ms(now_ns) if phase is Phase.ENDED else 0,
-        )
-        self._give_back(game)
+        try:
+            self.tell(
+                game,
+                kind,
+                text=text,
+                n_turns=-(-game.tick // TICKS_PER_TURN) if phase is Phase.ENDED else 0,
+                duration_ms=game.duration_ms(now_ns) if phase is Phase.ENDED else 0,
+            )
+        finally:
+            self._give_back(game)
 
     def fail(self, game: HostedGame, error: BaseException, now_ns: int, wall_ns: int) -> None:
         """A fault of the host's own in one game: it is over, and the others go on."""
         self._on_fault(game, error)
         if game.is_open:
             text = str(error) if isinstance(error, FarmError) else "an error of the host's own"
-            self.end(game, Phase.ERROR, now_ns, wall_ns, text)
+            try:
+                self.end(game, Phase.ERROR, now_ns, wall_ns, text)
+            except Exception as second:  # noqa: BLE001 - who listens cannot keep it from its end
+                self._on_fault(game, second)
 
     def forget(self, now_ns: int, keep_ns: int) -> None:
         """Drop games that have been over for so long, and those that are too many."""
         while self._over and (
-            now_ns - self._over[0].since_ns > keep_ns or len(self._over) > MAX_KEPT
+            now_ns - self._over[0].since_ns > keep_ns
+            or len(self._over) > MAX_KEPT
+            or self._kept_bytes > MAX_KEPT_BYTES
         ):
             game = self._over.popleft()
+            self._kept_bytes -= game.kept_bytes
             self.statistics.forget(game)
             self.by_id.pop(game.game_id, None)
 
@@ -210,6 +221,7 @@ class Register:
 
     def _give_back(self, game: HostedGame) -> None:
         game.keep_last()
+        self._kept_bytes += game.kept_bytes
         self.statistics.keep(game)
         row, game.row = game.row, -1
         self.by_row[row] = None

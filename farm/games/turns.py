@@ -15,6 +15,7 @@ from farm.games.game import HostedGame
 from farm.games.journal import Played
 from farm.games.lifecycle import Phase
 from farm.games.register import Register
+from farm.games.slots import NO_BOT
 from farm.replay.journal import SeatMove
 from farm.spec.actions import DOWN, LEFT, N_DIRECTIONS, UP
 
@@ -29,6 +30,10 @@ _NO_MOVES: tuple[SeatMove, ...] = ()
 class Turns:
     """Plays what is due.
 
+    Attributes:
+        has_more: a game in lockstep that played in the last call waits for nobody again, as moves
+            of all its agents wait.
+
     Args:
         register: the games.
         reward: what a tick is worth.
@@ -36,6 +41,7 @@ class Turns:
 
     def __init__(self, register: Register, reward: RewardConfig) -> None:
         n_slots = register.slots.n_slots
+        self.has_more = False
         self._register = register
         self._rows = np.zeros(n_slots, np.int64)
         self._happened = np.zeros((n_slots * kernels.MAX_HAPPENINGS, kernels.N_COLUMNS), np.int32)
@@ -51,9 +57,11 @@ class Turns:
         """Play a tick of every game that is due; how many did."""
         self._advance(now_ns, act_timeout_ns)
         n_rows, n_happened = self._counts.tolist()
+        self.has_more = False
         if n_rows:
             rows = self._rows[:n_rows].copy()
             self._follow_up(rows, n_happened, now_ns, wall_ns)
+            self.has_more = self._is_any_ready(rows)
         return int(n_rows)
 
     def replay(self, game: HostedGame) -> list[SeatMove]:
@@ -99,14 +107,33 @@ class Turns:
         self._write(rows, playing, now_ns, wall_ns)
         for game in playing:
             game.tick += 1
-        for row, what, who, by, cell, viewers in self._happened[:n_happened].tolist():
-            self._tell(row, what, who, by, cell, viewers)
-        register.bus.tell_ticks(TicksPlayed(rows, playing))
+        for row, *what in self._happened[:n_happened].tolist():
+            game = by_row[row]
+            try:
+                self._tell(row, *what)
+            except Exception as error:  # noqa: BLE001 - one game's fault is that game's end
+                if game is not None:
+                    register.fail(game, error, now_ns, wall_ns)
         over = register.slots.games.status[rows, OUTCOME].nonzero()[0]
+        register.bus.tell_ticks(TicksPlayed(rows, playing))
         for index in over.tolist():
             game = playing[index]
-            if game.is_open:
-                register.end(game, Phase.ENDED, now_ns, wall_ns, "")
+            try:
+                if game.is_open:
+                    register.end(game, Phase.ENDED, now_ns, wall_ns, "")
+            except Exception as error:  # noqa: BLE001 - likewise
+                register.fail(game, error, now_ns, wall_ns)
+
+    def _is_any_ready(self, rows: NDArray[np.int64]) -> bool:
+        """Whether one of these in lockstep has moves of every living agent waiting already."""
+        slots = self._register.slots
+        n_orders = slots.queues.n_orders[rows]
+        if not n_orders.any():
+            return False
+        clocks = slots.clocks
+        asked = (slots.games.alive[rows] > 0) & (clocks.bot[rows] == NO_BOT)
+        is_ready = asked.any(1) & ~(asked & (n_orders == 0)).any(1)
+        return bool((is_ready & (clocks.tick_ns[rows] == 0) & (clocks.runs[rows] > 0)).any())
 
     def _write(
         self, rows: NDArray[np.int64], games: list[HostedGame], now_ns: int, wall_ns: int
