@@ -51,6 +51,10 @@ BENCHES: Final = {
         "farm.bench.farm_to_client",
         "experiences a second from workers to a client that checks every one",
     ),
+    "play_many": BenchInfo(
+        "farm.bench.play_many",
+        "environment steps a second of one learner that drives hosted games over PlayMany",
+    ),
     "fan_out": BenchInfo(
         "farm.bench.fan_out",
         "the same to 1, 2 and 4 groups, to 1, 2 and 4 members, and beside blocked groups",

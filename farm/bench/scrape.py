@@ -24,7 +24,8 @@ from farm.metrics.segments import Segments
 from farm.metrics.server import Server, listen
 from farm.shm import groups as group_places
 from farm.shm import ring_layout as ring_places
-from farm.shm.control import COUNTERS, ChildState, ControlBlock, FarmState
+from farm.shm.control import ChildState, ControlBlock, FarmState
+from farm.shm.control_labels import COUNTERS
 from farm.shm.groups import FIRST_HOST_RING, Amount, GroupKind, Released, Settled
 from farm.supervisor.specs import MAX_ROLLOUTS, ChildSpec, children_of, metrics
 

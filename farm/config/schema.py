@@ -273,10 +273,11 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """New calls of one client, streams among them; what goes beyond is refused, with the time of
     the next try. Those of a second may come at once; null lets any number pass."""
     bytes_per_second_out: Annotated[ByteRate | None, reload("live")] = None
-    """Bytes of experiences to one client, over all of its streams: a batch waits in its ring until
-    its time has come, and nothing is lost; null sends as fast as the client takes."""
+    """Bytes to one client of a service, over all of its streams: a batch waits in its ring until
+    its time has come, ticks of a game are merged, and nothing is lost; null sends as fast as the
+    client takes."""
     bytes_per_second_in: Annotated[ByteRate | None, reload("live")] = None
-    """Bytes that one client submits, likewise."""
+    """Bytes that one client sends on streams, likewise."""
 
 
 class SupervisorConfig(Struct, frozen=True, forbid_unknown_fields=True):

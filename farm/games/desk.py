@@ -17,6 +17,8 @@ from farm.games.game import HostedGame
 from farm.games.host import Host
 from farm.games.seats import Accepted
 from farm.games.watches import Watches
+from farm.serve.limits import Limiter
+from farm.serve.quota import Way
 from farm.telemetry.actions import NO_ACTIONS, Actions
 
 Request = TypeVar("Request", bound=Message)
@@ -34,6 +36,7 @@ class Desk:
     Args:
         host: the games.
         config: in force.
+        limiter: holds back who has had its share of bytes.
         wake: lets the duty loop look at the host soon.
         on_streams: told how many streams are open, whenever that changes.
         on_action: told of each accepted action how long that took, in microseconds.
@@ -43,6 +46,8 @@ class Desk:
         self,
         host: Host,
         config: FarmConfig,
+        limiter: Limiter,
+        *,
         wake: Callable[[], None],
         on_streams: Callable[[int], None],
         on_action: Callable[[int], None],
@@ -54,6 +59,7 @@ class Desk:
         self.wake = wake
         self.on_action = on_action
         self._on_streams = on_streams
+        self._limiter = limiter
         self._n_streams = 0
         self._is_closed = False
 
@@ -71,6 +77,20 @@ class Desk:
         """Raise StoppingError once the host stops."""
         if self._is_closed:
             raise StoppingError("the games host is stopping; connect again and go on")
+
+    def follow_config(self, config: FarmConfig) -> None:
+        """Go on by a changed config."""
+        self.config = config
+        self._limiter.limits = config.limits
+        self.host.follow(config.games, config.reward)
+
+    async def hold(self, way: Way) -> None:
+        """Wait until the caller of the present stream may have its next message."""
+        await self._limiter.hold(way, lambda: self._is_closed)
+
+    def passed(self, way: Way, n_bytes: int) -> None:
+        """A message of the present stream has gone its way."""
+        self._limiter.passed(way, n_bytes)
 
     @contextmanager
     def stream(self) -> Iterator[None]:

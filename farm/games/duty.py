@@ -12,7 +12,6 @@ from farm.games.counting import Counting
 from farm.games.desk import Desk
 from farm.games.journal_files import JournalFiles
 from farm.games.recording import Recording
-from farm.serve.limits import Limiter
 from farm.supervisor.child import ChildContext
 
 MAX_REST_S = 0.1
@@ -32,7 +31,6 @@ class Duty:
         files: the journals.
         recording: takes experiences down; None where nobody does.
         counting: the counters.
-        limiter: of what each client may take.
     """
 
     def __init__(
@@ -43,7 +41,6 @@ class Duty:
         files: JournalFiles,
         recording: Recording | None,
         counting: Counting,
-        limiter: Limiter,
     ) -> None:
         self._ctx = ctx
         self._desk = desk
@@ -51,7 +48,6 @@ class Duty:
         self._files = files
         self._recording = recording
         self._counting = counting
-        self._limiter = limiter
         self._next_count_ns = 0
 
     async def run(self) -> None:
@@ -79,11 +75,9 @@ class Duty:
         ctx = self._ctx
         if not ctx.try_follow():
             return
-        self._desk.config = ctx.config
+        self._desk.follow_config(ctx.config)
         games = ctx.config.games
-        self._desk.host.follow(games, ctx.config.reward)
         self._files.limit(keep=games.journal_keep, max_bytes=games.journal_bytes)
-        self._limiter.limits = ctx.config.limits
         if self._recording is not None:
             self._recording.follow(ctx.config.worker.steps, ctx.epoch)
         ctx.acknowledge()

@@ -161,11 +161,6 @@ class HostedGame:
             self._slots.frames(row)[:s, : self.frame_bytes],
         )
 
-    @property
-    def kept_bytes(self) -> int:
-        """Memory of the board that is kept of a game that is over."""
-        return 0 if self._last is None else sum(array.nbytes for array in self._last)
-
     def frame(self, seat: int) -> NDArray[np.uint8]:
         """uint8[frame_bytes]: what a seat sees, a copy."""
         if self._last is not None:
@@ -214,6 +209,11 @@ class HostedGame:
             if seat.has_token(digest):
                 found = number
         return found
+
+    @property
+    def last_bytes(self) -> int:
+        """Of the board that is kept of a game that is over."""
+        return 0 if self._last is None else sum(array.nbytes for array in self._last)
 
     def keep_last(self) -> None:
         """Copy what is kept of the board, as the row is given back."""

@@ -26,7 +26,7 @@ from farm.games.presence import NS_PER_S, Presence
 from farm.games.register import OnFault, Register
 from farm.games.seats import MAX_PLAYER_BYTES, Accepted, digest_of
 from farm.games.slots import STILL, Slots
-from farm.games.spec import MAX_KEY, GameSpec, check, settings_of
+from farm.games.spec import MAX_KEY, GameSpec, check, check_name, settings_of
 from farm.games.turns import Turns
 from farm.policies.registry import policy_info
 
@@ -158,6 +158,7 @@ class Host:
         _check_key(key)
         if len(name.encode("utf-8", "surrogatepass")) > MAX_PLAYER_BYTES:
             raise GameError("BAD_REQUEST", f"name: at most {MAX_PLAYER_BYTES} bytes of UTF-8")
+        check_name(name)
         for number, held in enumerate(game.seats):
             if key and held.join_key == key and held.token:
                 self.presence.touch(game, number, now_ns)

@@ -9,6 +9,9 @@ import os
 import secrets
 import time
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import grpc.aio
 
 from farm.config.exposure import exposed
 from farm.config.patterns import socket_path
@@ -35,7 +38,7 @@ from farm.serve.access import AccessInterceptor
 from farm.serve.interceptor import ErrorInterceptor
 from farm.serve.limits import Limiter, LimitInterceptor
 from farm.serve.server import bind, check_health, make_server
-from farm.serve.tls import certificates_of, check_handshake
+from farm.serve.tls import Certificates, certificates_of, check_handshake
 from farm.serve.trace import TraceInterceptor, start_tracer, stop_tracer
 from farm.shm.control import ChildState
 from farm.shm.groups import FIRST_HOST_RING
@@ -43,6 +46,9 @@ from farm.shm.ring import RingProducer
 from farm.shm.ring_layout import attach_ring
 from farm.supervisor.child import ChildContext
 from farm.telemetry.actions import ActionSpans
+
+if TYPE_CHECKING:
+    from grpc_health.v1 import health
 
 MAX_CALLS = 10_240
 """Calls at once, of any kind. Above the bound of `games.max_streams`."""
@@ -152,43 +158,23 @@ async def _serve(
     files: JournalFiles,
     recording: Recording | None,
 ) -> None:
-    config, wake = ctx.config, asyncio.Event()
-    desk = Desk(
-        host,
-        config,
-        wake=wake.set,
-        on_streams=lambda n_streams: ctx.slot.set("streams", n_streams),
-        on_action=lambda took_us: ctx.slot.observe("action_latency_us", took_us),
-    )
-    bus.subscribe(lambda game, _event: desk.watches.tell(game.game_id))
-    bus.subscribe_ticks(
-        lambda played: desk.watches.tell_each(game.game_id for game in played.games)
-    )
+    wake = asyncio.Event()
+    limiter = Limiter(ctx.config.limits, ctx.slot.add, ctx.log)
+    desk = _desk(ctx, bus, host, limiter, wake)
     tracer = start_tracer(ctx)
     if tracer is not None:
         desk.actions = ActionSpans(tracer)
-    interceptor = ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1))
-    limiter = Limiter(config.limits, ctx.slot.add, ctx.log)
-    tokens_file = config.security.tokens_file
-    server, health = make_server(
-        GameService(desk, secrets.token_bytes(TOKEN_BYTES)).handlers(),
-        GAME_SERVICE,
-        interceptor,
-        config.serve.client_timeout_s,
-        None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log),
-        LimitInterceptor(limiter),
-        trace=None if tracer is None else TraceInterceptor(tracer),
-        max_calls=MAX_CALLS,
-    )
-    is_local = socket_path(config.games.address) is not None
-    certificates = None if is_local else certificates_of(config.security, ctx.log)
+    trace = None if tracer is None else TraceInterceptor(tracer)
+    server, servicer = _server(ctx, desk, limiter, trace)
+    certificates = _certificates(ctx)
     credentials = certificates and certificates.credentials
-    address = bind(server, config.games.addresses[ctx.index], credentials, key="games.address")
-    if "games.address" in exposed(config):
+    wanted = ctx.config.games.addresses[ctx.index]
+    address = bind(server, wanted, credentials, key="games.address")
+    if "games.address" in exposed(ctx.config):
         ctx.log.warning("addresses_unguarded", address=address, setting="security.insecure")
     await server.start()
     try:
-        await health.set(GAME_SERVICE, 1)
+        await servicer.set(GAME_SERVICE, 1)
         if certificates is None:
             await check_health(address, HEALTH_S, GAME_SERVICE)
         else:
@@ -198,10 +184,53 @@ async def _serve(
             ctx.slot.state = ChildState.READY
         ctx.log.info("games_serving", address=address, games=host.register.n_open)
         counting = Counting(ctx.slot, host)
-        await Duty(ctx, desk, wake, files, recording, counting, limiter).run()
+        await Duty(ctx, desk, wake, files, recording, counting).run()
     finally:
         desk.close()
-        await health.enter_graceful_shutdown()
+        await servicer.enter_graceful_shutdown()
         await server.stop(GRACE_S)
         await stop_tracer(tracer, ctx.log)
     ctx.log.info("games_stopped", games=host.register.n_open)
+
+
+def _desk(
+    ctx: ChildContext, bus: EventBus, host: Host, limiter: Limiter, wake: asyncio.Event
+) -> Desk:
+    """What the handlers share; whoever watches a game hears of what the bus tells."""
+    desk = Desk(
+        host,
+        ctx.config,
+        limiter,
+        wake=wake.set,
+        on_streams=lambda n_streams: ctx.slot.set("streams", n_streams),
+        on_action=lambda took_us: ctx.slot.observe("action_latency_us", took_us),
+    )
+    bus.subscribe(lambda game, _event: desk.watches.tell(game.game_id))
+    bus.subscribe_ticks(
+        lambda played: desk.watches.tell_each(game.game_id for game in played.games)
+    )
+    return desk
+
+
+def _server(
+    ctx: ChildContext, desk: Desk, limiter: Limiter, trace: TraceInterceptor | None
+) -> tuple[grpc.aio.Server, "health.aio.HealthServicer"]:
+    """The server, not bound yet, and its health."""
+    tokens_file = ctx.config.security.tokens_file
+    return make_server(
+        GameService(desk, secrets.token_bytes(TOKEN_BYTES)).handlers(),
+        GAME_SERVICE,
+        ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1)),
+        ctx.config.serve.client_timeout_s,
+        None if tokens_file is None else AccessInterceptor(tokens_file, ctx.log),
+        LimitInterceptor(limiter),
+        trace=trace,
+        max_calls=MAX_CALLS,
+    )
+
+
+def _certificates(ctx: ChildContext) -> Certificates | None:
+    """What the port answers handshakes with; None for plaintext, as on a unix socket."""
+    if socket_path(ctx.config.games.address) is not None:
+        return None
+    return certificates_of(ctx.config.security, ctx.log)

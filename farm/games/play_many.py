@@ -8,7 +8,7 @@ their rewards added up; no end of a game is skipped, as the next game begins whe
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -24,8 +24,8 @@ from farm.games.events import ENDS, Event, EventBus, Kind, TicksPlayed
 from farm.games.game import HostedGame
 from farm.games.lifecycle import Phase
 from farm.games.rows import Packed, Rows, messages
-from farm.games.spec import MAX_SEED, GameSpec, check
-from farm.games.streams import let_go, read_opening, wait_for_news, write
+from farm.games.spec import MAX_SEED, GameSpec, check, size_of
+from farm.games.streams import let_go, read, read_opening, wait_for_news, write
 from farm.rpc.v1 import games_pb2
 from farm.serve.caller import caller
 from farm.serve.trail import trail
@@ -45,13 +45,24 @@ _INT32_BYTES: Final = 4
 class Opened(NamedTuple):
     """What a stream was opened with."""
 
-    seats: list[tuple[HostedGame, int, str]]
-    """Game, seat and token of each row; the token of games made for the stream alone."""
+    size: tuple[int, int]
+    """Height and width of its boards."""
+    n_seats: int
+    """Of each game."""
+    joined: list[tuple[HostedGame, int]]
+    """Game and seat of each row, where they were joined before."""
     spec: GameSpec | None = None
-    """Of games that were made for the stream."""
+    """Of games that are made for the stream."""
+    n_games: int = 0
+    """So many."""
     wanted: tuple[int, ...] = ()
     """The seats of each that the stream plays."""
     autoreset: bool = False
+
+    @property
+    def n_rows(self) -> int:
+        """Seats that the stream plays."""
+        return len(self.joined) + self.n_games * len(self.wanted)
 
 
 class PlayMany:
@@ -71,11 +82,12 @@ class PlayMany:
         desk.check_open()
         with desk.stream():
             opening = await self._read_opening(context)
-            opened = await self._open(opening)
-            trail().opened({"farm.rows": len(opened.seats), "farm.autoreset": opened.autoreset})
+            opened = self._open(opening)
+            trail().opened({"farm.rows": opened.n_rows, "farm.autoreset": opened.autoreset})
             learner = _Learner(desk, opened)
             try:
                 with self._room(learner), learner.listening():
+                    await learner.take_seats()
                     await self._play(context, learner)
             finally:
                 learner.close()
@@ -83,7 +95,7 @@ class PlayMany:
 
     async def _play(self, context: Any, learner: "_Learner") -> None:
         first = games_pb2.PlayManyResponse(opened=learner.describe())
-        await write(context, first, self._desk.write_s)
+        await write(context, first, self._desk)
         reading = asyncio.ensure_future(self._take_actions(context, learner))
         try:
             while not reading.done():
@@ -91,7 +103,7 @@ class PlayMany:
                 if parts:
                     for update in messages(parts, learner.frame_bytes):
                         response = games_pb2.PlayManyResponse(update=update)
-                        await write(context, response, self._desk.write_s)
+                        await write(context, response, self._desk)
                 elif learner.rows.all_over and not learner.opened.autoreset:
                     return
                 else:
@@ -103,7 +115,7 @@ class PlayMany:
     async def _take_actions(self, context: Any, learner: "_Learner") -> None:
         """Carry out actions until the client half-closes."""
         try:
-            while (message := await context.read()) is not grpc.aio.EOF:
+            while (message := await read(context, self._desk)) is not grpc.aio.EOF:
                 request = parse(games_pb2.PlayManyRequest, message)
                 if request.WhichOneof("kind") != "actions":
                     raise GameError(
@@ -122,16 +134,16 @@ class PlayMany:
             raise GameError("BAD_REQUEST", "open: the first message of PlayMany is `open`")
         return request.open
 
-    async def _open(self, opening: games_pb2.PlayManyOpen) -> Opened:
-        """The seats that a stream plays, made if need be.
+    def _open(self, opening: games_pb2.PlayManyOpen) -> Opened:
+        """The seats that a stream plays.
 
         Raises:
-            GameError: there are none such, or there is no room for them; none is left then.
+            GameError: there can be none such.
         """
         if bool(opening.seats) == opening.HasField("create"):
             raise GameError("BAD_REQUEST", "seats, create: one of them opens a stream")
         if opening.HasField("create"):
-            return await self._make(opening.create)
+            return self._made(opening.create)
         return self._find(opening)
 
     def _find(self, opening: games_pb2.PlayManyOpen) -> Opened:
@@ -152,9 +164,11 @@ class PlayMany:
             raise GameError(
                 "BAD_REQUEST", "seats: all games of a stream have one size and number of seats"
             )
-        return Opened([(game, seat, "") for (_, seat), game in found.items()])
+        height, width, n_seats = shapes.pop()
+        joined = [(game, seat) for (_, seat), game in found.items()]
+        return Opened((height, width), n_seats, joined)
 
-    async def _make(self, create: games_pb2.ManyGames) -> Opened:
+    def _made(self, create: games_pb2.ManyGames) -> Opened:
         if not 1 <= create.n_games <= MAX_GAMES:
             raise GameError("BAD_REQUEST", f"n_games: {create.n_games}; 1 to {MAX_GAMES:,}")
         spec = check(spec_of(create.game), self._desk.config.games)
@@ -163,15 +177,9 @@ class PlayMany:
             raise GameError(
                 "BAD_REQUEST", "seats: each that is no bot's is played by the stream, once"
             )
-        opened = Opened([], spec, wanted, create.autoreset)
-        try:
-            for number in range(create.n_games):
-                opened.seats.extend(make_game(self._desk, opened, number))
-                await _let_others_in(number)
-        except BaseException:
-            call_off(self._desk, {game.game_id: game for game, _, _ in opened.seats}.values())
-            raise
-        return opened
+        return Opened(
+            size_of(spec), spec.n_seats, [], spec, create.n_games, wanted, create.autoreset
+        )
 
     @contextmanager
     def _room(self, learner: "_Learner") -> Iterator[None]:
@@ -207,24 +215,21 @@ class _Learner:
     """
 
     def __init__(self, desk: Desk, opened: Opened) -> None:
-        game = opened.seats[0][0]
+        height, width = opened.size
         self.opened = opened
-        self.frame_bytes = frame_bytes(game.n_cells, game.spec.n_seats)
-        self.rows = Rows(desk.host.register.slots, len(opened.seats), self.frame_bytes)
-        self.n_bytes = len(opened.seats) * self.frame_bytes + self.rows.table_bytes
+        self.frame_bytes = frame_bytes(height * width, opened.n_seats)
+        self.rows = Rows(desk.host.register.slots, opened.n_rows, self.frame_bytes)
+        self.n_bytes = opened.n_rows * self.frame_bytes + self.rows.table_bytes
         self.news = asyncio.Event()
         self._desk = desk
+        self._seats: list[tuple[HostedGame, int, str]] = []
+        """Game, seat and token of each row as it begins; the token of games made for it alone."""
         self._games: dict[int, HostedGame] = {}
         self._places: dict[int, list[int]] = {}
         """Rows of each game."""
         self._ended: list[HostedGame] = []
         """Games whose rows may get the next one."""
-        self._n_made = len({game.game_id for game, _, _ in opened.seats})
-        for row, (game, seat, _) in enumerate(opened.seats):
-            self._add(game, row, seat)
-        for game in self._games.values():
-            if game.phase is not Phase.LOBBY:
-                self.rows.begin(np.array(self._places[game.game_id]))
+        self._n_made = 0
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -239,19 +244,38 @@ class _Learner:
                 bus.unsubscribe_ticks(self._on_ticks)
                 bus.unsubscribe(self._on_event)
 
+    async def take_seats(self) -> None:
+        """Have a seat in every row; games that are made begin at once, and may end meanwhile.
+
+        Raises:
+            GameError: there is no room for a game.
+        """
+        for row, (game, seat) in enumerate(self.opened.joined):
+            self._seats.append((game, seat, ""))
+            self._add(game, row, seat)
+        for game in self._games.values():
+            if game.phase is not Phase.LOBBY:
+                self.rows.begin(np.array(self._places[game.game_id]))
+        for number in range(self.opened.n_games):
+            made = self._make()
+            n_rows = len(self._seats)
+            self._seats.extend(made)
+            self._begin(range(n_rows, n_rows + len(made)), made)
+            await _let_others_in(number)
+
     def describe(self) -> games_pb2.PlayManyOpened:
         """The first message."""
-        game = self.opened.seats[0][0]
+        height, width = self.opened.size
         return games_pb2.PlayManyOpened(
             rows=[
                 games_pb2.ManyRow(
                     game_id=one.game_id, seat=seat, n_allies=one.n_allies[seat], token=token
                 )
-                for one, seat, token in self.opened.seats
+                for one, seat, token in self._seats
             ],
-            height=game.height,
-            width=game.width,
-            n_seats=game.spec.n_seats,
+            height=height,
+            width=width,
+            n_seats=self.opened.n_seats,
             frame_bytes=self.frame_bytes,
         )
 
@@ -266,7 +290,7 @@ class _Learner:
             raise GameError("BAD_REQUEST", f"actions: {actions.size} for {rows.size} rows")
         if not rows.size:
             return
-        n_rows = len(self.opened.seats)
+        n_rows = self.opened.n_rows
         if rows.min() < 0 or rows.max() >= n_rows:
             raise GameError("BAD_REQUEST", f"rows: of a stream of {n_rows} rows")
         if np.unique(rows).size != rows.size:
@@ -289,7 +313,7 @@ class _Learner:
         """The stream is over: games made for it are called off."""
         now_ns = time.monotonic_ns()
         for game in self._games.values():
-            for seat in self._seats(game):
+            for seat in self._seats_of(game):
                 self._desk.host.detach(game, seat, now_ns)
         if self.opened.spec is not None:
             call_off(self._desk, self._games.values())
@@ -300,22 +324,28 @@ class _Learner:
         self.rows.place(row, game, seat)
         self._desk.host.attach(game, seat, time.monotonic_ns())
 
-    def _seats(self, game: HostedGame) -> list[int]:
-        return [self.opened.seats[row][1] for row in self._places[game.game_id]]
+    def _seats_of(self, game: HostedGame) -> list[int]:
+        return [self._seats[row][1] for row in self._places[game.game_id]]
+
+    def _make(self) -> list[tuple[HostedGame, int, str]]:
+        self._n_made += 1
+        return make_game(self._desk, self.opened, self._n_made - 1)
+
+    def _begin(self, places: Sequence[int], made: list[tuple[HostedGame, int, str]]) -> None:
+        """Have a game that was made in these rows."""
+        for row, (game, seat, _) in zip(places, made, strict=True):
+            self._add(game, row, seat)
+        self.rows.begin(np.array(places))
+        self._desk.wake()
 
     def _follow(self, game: HostedGame) -> None:
         """Have another game in the rows of one that has ended."""
         host = self._desk.host
         places = self._places[game.game_id]
-        for seat in self._seats(game):
+        for seat in self._seats_of(game):
             host.detach(game, seat, time.monotonic_ns())
         del self._games[game.game_id], self._places[game.game_id]
-        made = make_game(self._desk, self.opened, self._n_made)
-        self._n_made += 1
-        for row, (following, seat, _) in zip(places, made, strict=True):
-            self._add(following, row, seat)
-        self.rows.begin(np.array(places))
-        self._desk.wake()
+        self._begin(places, self._make())
 
     def _on_ticks(self, played: TicksPlayed) -> None:
         if self.rows.played(played.rows):

@@ -27,8 +27,8 @@ from farm.spec.limits import TICKS_PER_TURN
 
 MAX_KEPT: Final = 4096
 """Games that are over and can still be asked about; of more the first are forgotten early."""
-MAX_KEPT_BYTES: Final = 1 << 27
-"""Of their boards, likewise: thousands of duels, hundreds of the largest games."""
+MAX_KEPT_BYTES: Final = 1 << 28
+"""That the boards of those may take, likewise: a quarter of a gigabyte, 1,200 of the largest."""
 
 OnFault = Callable[[HostedGame, BaseException], None]
 
@@ -64,7 +64,7 @@ class Register:
         self.by_row: list[HostedGame | None] = [None] * slots.n_slots
         self.n_open = self.n_started = self.n_finished = 0
         self._over: deque[HostedGame] = deque()
-        self._kept_bytes = 0
+        self._over_bytes = 0
         self._on_fault = on_fault
 
     def find(self, game_id: int) -> HostedGame:
@@ -187,10 +187,10 @@ class Register:
         while self._over and (
             now_ns - self._over[0].since_ns > keep_ns
             or len(self._over) > MAX_KEPT
-            or self._kept_bytes > MAX_KEPT_BYTES
+            or self._over_bytes > MAX_KEPT_BYTES
         ):
             game = self._over.popleft()
-            self._kept_bytes -= game.kept_bytes
+            self._over_bytes -= game.last_bytes
             self.statistics.forget(game)
             self.by_id.pop(game.game_id, None)
 
@@ -221,7 +221,6 @@ class Register:
 
     def _give_back(self, game: HostedGame) -> None:
         game.keep_last()
-        self._kept_bytes += game.kept_bytes
         self.statistics.keep(game)
         row, game.row = game.row, -1
         self.by_row[row] = None
@@ -229,6 +228,7 @@ class Register:
         self.n_open -= 1
         self.n_finished += 1
         self._over.append(game)
+        self._over_bytes += game.last_bytes
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):

@@ -65,6 +65,7 @@ class Rows:
         self._reward = np.zeros(n_rows, np.float32)
         self._flags = np.zeros(n_rows, np.uint8)
         self._is_new = np.zeros(n_rows, np.bool_)
+        self._has_begun = np.zeros(n_rows, np.bool_)
         self._is_over = np.zeros(n_rows, np.bool_)
         self._row_of = np.full(slots.clocks.acted.shape, _NO_ROW, np.int32)
 
@@ -83,7 +84,7 @@ class Rows:
         self._slot[row], self._seat[row] = game.row, seat
         self._game_id[row] = game.game_id
         self._row_of[game.row, seat] = row
-        self._is_over[row] = False
+        self._has_begun[row] = self._is_over[row] = False
 
     def rows_of(self, game: HostedGame) -> NDArray[np.int32]:
         """The rows of an open game."""
@@ -94,6 +95,7 @@ class Rows:
     def begin(self, rows: NDArray[np.integer]) -> None:
         """The games of these rows run: their first frames are news."""
         self._reward[rows] = 0
+        self._has_begun[rows] = True
         self._take(rows, IS_FIRST)
 
     def played(self, slots: NDArray[np.int64]) -> bool:
@@ -120,10 +122,11 @@ class Rows:
         self, rows: NDArray[np.int32], actions: NDArray[np.int32]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
         """Slots, seats and actions of those of these rows that are played."""
-        playing = rows[~self._is_over[rows]]
-        if playing.size != rows.size:
-            actions = actions[~self._is_over[rows]]
-        return self._slot[playing], self._seat[playing], actions
+        is_played = self._has_begun[rows] & ~self._is_over[rows]
+        playing = rows[is_played]
+        # A copy also where all are played: the kernel is compiled for arrays that can be written,
+        # and those of a message cannot.
+        return self._slot[playing], self._seat[playing], actions[is_played]
 
     def take_news(self) -> "Packed | None":
         """What is new, which it is no more; None if nothing is."""
@@ -147,10 +150,13 @@ class Rows:
         """Look at rows as they are now."""
         slots, seats = self._slot[rows], self._seat[rows]
         games, clocks = self._slots.games, self._slots.clocks
-        if clocks.shows_all[slots].any():
-            self._frames[rows] = clocks.clear[slots, seats, : self._frame_bytes]
-        else:
-            self._frames[rows] = games.frames[slots, seats, : self._frame_bytes]
+        is_clear = clocks.shows_all[slots] > 0
+        for source, some in ((games.frames, ~is_clear), (clocks.clear, is_clear)):
+            if some.all():
+                self._frames[rows] = source[slots, seats, : self._frame_bytes]
+            elif some.any():
+                seen = source[slots[some], seats[some], : self._frame_bytes]
+                self._frames[rows[some]] = seen
         outcome = games.status[slots, OUTCOME]
         is_alive = games.alive[slots, seats] > 0
         found = np.full(rows.size, flags, np.uint8)

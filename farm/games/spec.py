@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Final
+from unicodedata import category
 
 from msgspec import Struct, structs
 
@@ -27,6 +28,8 @@ MAX_TURNS: Final = 25_000
 MAX_MOUNTAINS: Final = 0.35
 MAX_SEED: Final = 1 << 64
 _TEAM_LOW, _TEAM_HIGH = 0, 127
+_UNREADABLE: Final = frozenset({"Cc", "Zl", "Zp"})
+"""Unicode categories: control characters, escape among them, and breaks of lines."""
 KINDS: Final = ("uniform", "official", "toy", "fixed")
 
 
@@ -67,6 +70,7 @@ def check(spec: GameSpec, config: GamesConfig) -> GameSpec:
         GameError: BAD_REQUEST, no game can be so; the message names the field.
     """
     _demand(len(spec.name) <= MAX_NAME, f"name: at most {MAX_NAME} characters")
+    check_name(spec.name)
     _check_seats(spec, config)
     _check_map(spec, config)
     timed = MIN_TICK_MS <= spec.tick_ms <= MAX_TICK_MS
@@ -106,6 +110,14 @@ def settings_of(spec: GameSpec) -> Settings:
         max_ticks=TICKS_PER_TURN * spec.max_turns,
         teams=spec.teams or None,
         rules=variant(spec.rules),
+    )
+
+
+def check_name(name: str) -> None:
+    """Raise GameError BAD_REQUEST if a name would do more on a terminal than be read there."""
+    _demand(
+        not any(category(character) in _UNREADABLE for character in name),
+        f"name: {name[:40]!r} has control characters",
     )
 
 

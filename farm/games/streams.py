@@ -20,6 +20,7 @@ from farm.games.game import HostedGame
 from farm.games.lens import Lens
 from farm.rpc.v1 import games_pb2
 from farm.serve.interceptor import error_detail
+from farm.serve.quota import Way
 from farm.serve.trail import trail
 from farm.telemetry.tracing import Attributes
 
@@ -51,7 +52,7 @@ class Streams:
             with desk.attached(game, viewer), desk.watches.watch(wanted.game_id) as news:
                 while (update := lens.try_update()) is not None or not game.is_over:
                     if update is not None:
-                        await write(context, update, desk.write_s)
+                        await write(context, update, desk)
                         desk.shown(game, viewer, update.tick)
                         continue
                     await wait_for_news(news, desk)
@@ -78,7 +79,7 @@ class Streams:
                 update = play.lens.try_update()
                 if update is not None:
                     response = games_pb2.PlayResponse(update=update)
-                    await write(context, response, self._desk.write_s)
+                    await write(context, response, self._desk)
                     self._desk.shown(play.game, play.seat, update.tick)
                 elif is_last or play.game.is_over:
                     break
@@ -93,12 +94,12 @@ class Streams:
         """Send the results that wait."""
         while not play.results.empty():
             result = play.results.get_nowait()
-            await write(context, games_pb2.PlayResponse(result=result), self._desk.write_s)
+            await write(context, games_pb2.PlayResponse(result=result), self._desk)
 
     async def _take_actions(self, context: Any, play: "_Play") -> None:
         """Carry out actions in their order until the client half-closes."""
         try:
-            while (message := await context.read()) is not grpc.aio.EOF:
+            while (message := await read(context, self._desk)) is not grpc.aio.EOF:
                 request = parse(games_pb2.PlayRequest, message)
                 if request.WhichOneof("kind") != "action":
                     raise GameError("BAD_REQUEST", "kind: behind `open` Play takes only `action`")
@@ -163,17 +164,31 @@ async def read_opening(context: Any, timeout_s: float) -> bytes:
     return bytes(message)
 
 
-async def write(context: Any, message: Message, timeout_s: float) -> None:
-    """Send a message, or give the reader up.
+async def read(context: Any, desk: Desk) -> Any:
+    """The next message of a stream, in its time: bytes, or `grpc.aio.EOF`."""
+    await desk.hold(Way.IN)
+    message = await context.read()
+    if message is not grpc.aio.EOF:
+        desk.passed(Way.IN, len(message))
+    return message
+
+
+async def write(context: Any, message: Message, desk: Desk) -> None:
+    """Send a message, or give the reader up; return when it is time to look for the next.
+
+    So that ticks played while a reader is held back come to it as one.
 
     Raises:
         SilentClientError: the reader took nothing for too long.
     """
+    data, timeout_s = message.SerializeToString(), desk.write_s
     try:
         async with asyncio.timeout(timeout_s):
-            await context.write(message.SerializeToString())
+            await context.write(data)
     except TimeoutError:
         raise SilentClientError(f"the client has read nothing for {timeout_s} s") from None
+    desk.passed(Way.OUT, len(data))
+    await desk.hold(Way.OUT)
 
 
 def let_go(task: asyncio.Future[Any]) -> None:

@@ -13,20 +13,15 @@ import platform
 from collections.abc import Callable
 from operator import attrgetter
 
+from farm.config.schema import FarmConfig
 from farm.metrics import families as f
 from farm.metrics.exposition import Page
 from farm.metrics.families import Family
 from farm.metrics.health import NS_PER_S, readyz
-from farm.metrics.processes import usage
+from farm.metrics.processes import Usage, usage
 from farm.metrics.segments import Segments
-from farm.shm.control import (
-    HISTOGRAMS,
-    RELOAD_US,
-    ChildSlot,
-    ChildState,
-    ControlBlock,
-    FarmState,
-)
+from farm.shm.control import ChildSlot, ChildState, ControlBlock, FarmState
+from farm.shm.control_labels import HISTOGRAMS, RELOAD_US
 from farm.shm.groups import Amount, GroupSlot, Settled, ring_label
 from farm.shm.ring_layout import RingView
 from farm.spec.fingerprint import spec_fingerprint
@@ -84,15 +79,15 @@ class Collector:
     Args:
         control: its control block; read only.
         segments: its segments.
-        silence_s: `supervisor.silence_s`, asked at each scrape.
+        config: the one in force, asked at each scrape.
     """
 
     def __init__(
-        self, control: ControlBlock, segments: Segments, silence_s: Callable[[], float]
+        self, control: ControlBlock, segments: Segments, config: Callable[[], FarmConfig]
     ) -> None:
         self._control = control
         self._segments = segments
-        self._silence_s = silence_s
+        self._config = config
         self._build = (__version__, platform.python_version(), f"{spec_fingerprint():016x}")
 
     def collect(self, now_ns: int, wall_ns: int, requests: dict[str, int]) -> Page:
@@ -107,8 +102,9 @@ class Collector:
         self._segments.refresh()
         self._add_farm(page, now_ns, wall_ns)
         children = [slot for slot in self._control.children if slot.state is not ChildState.EMPTY]
+        n_games = self._config().worker.games
         for slot in children:
-            _add_child(page, slot, now_ns)
+            _add_child(page, slot, now_ns, n_games)
         _add_usage(page, SUPERVISOR, SUPERVISOR, self._control.pid)
         for worker, view in self._segments.rings:
             with self._segments.reading(f"ring{worker}"):
@@ -126,7 +122,8 @@ class Collector:
         page.add(f.INSTANCE, 1, control.instance, control.address)
         for state in FarmState:
             page.add(f.STATE, int(state is control.state), state.name.lower())
-        health = readyz(control.state, control.children, self._silence_s(), now_ns)
+        silence_s = self._config().supervisor.silence_s
+        health = readyz(control.state, control.children, silence_s, now_ns)
         page.add(f.READY, int(health.ok))
         page.add(f.UPTIME, max(0, wall_ns - control.started_ns) / NS_PER_S)
         with self._segments.reading("config"):
@@ -153,7 +150,8 @@ class Collector:
                 _add_group(page, slot, tails, wall_ns)
 
 
-def _add_child(page: Page, slot: ChildSlot, now_ns: int) -> None:
+def _add_child(page: Page, slot: ChildSlot, now_ns: int, n_games: int) -> None:
+    """A child's samples; `n_games` is what each worker plays at once."""
     name, role, pid, found = slot.name, slot.role, slot.pid, slot.state
     for state, text in _CHILD_STATES.items():
         page.add(f.CHILD_STATE, int(state is found), name, role, text)
@@ -163,7 +161,10 @@ def _add_child(page: Page, slot: ChildSlot, now_ns: int) -> None:
     if pid:
         age_s = max(0, now_ns - slot.heartbeat_ns) / NS_PER_S
         page.add(f.CHILD_HEARTBEAT, age_s, name, role)
-        _add_usage(page, name, role, pid)
+        used = _add_usage(page, name, role, pid)
+        n_played = {WORKER_ROLE: n_games, HOST_ROLE: slot.counter("games_open")}.get(role, 0)
+        if used is not None and n_played:
+            page.add(f.GAME_MEMORY, used.resident_bytes / n_played, name, role)
     if role == WORKER_ROLE:
         _add_counters(page, slot, _WORKER_COUNTERS, str(slot.index))
         page.add(f.BLOCKED, slot.counter("blocked_ns") / NS_PER_S, str(slot.index))
@@ -186,6 +187,10 @@ def _add_host(page: Page, slot: ChildSlot, name: str) -> None:
     _add_refused(page, slot, name, HOST_ROLE)
     for outcome in ("accepted", "rejected"):
         page.add(f.ACTIONS, slot.counter(f"actions_{outcome}"), name, outcome)
+    for limit, counter in _REFUSED_COUNTERS.items():
+        page.add(f.GAME_RPC_REFUSED, slot.counter(counter), name, limit)
+    for direction, counter in _HELD_COUNTERS.items():
+        page.add(f.GAME_RPC_HELD, slot.counter(counter) / NS_PER_S, name, direction)
     page.add_histogram(
         f.ACTION_LATENCY,
         HISTOGRAMS[_LATENCY_HISTOGRAM],
@@ -195,11 +200,12 @@ def _add_host(page: Page, slot: ChildSlot, name: str) -> None:
     )
 
 
-def _add_usage(page: Page, name: str, role: str, pid: int) -> None:
+def _add_usage(page: Page, name: str, role: str, pid: int) -> Usage | None:
     used = usage(pid)
     if used is not None:
         page.add(f.CHILD_CPU, used.cpu_s, name, role)
         page.add(f.CHILD_RSS, used.resident_bytes, name, role)
+    return used
 
 
 def _add_refused(page: Page, slot: ChildSlot, name: str, role: str) -> None:

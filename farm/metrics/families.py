@@ -171,6 +171,14 @@ CHILD_RSS = _gauge(
     PROC,
     _CHILD,
 )
+GAME_MEMORY = _gauge(
+    "farm_game_memory_bytes",
+    "Resident memory of a worker or games host, its code included, divided by the games that it "
+    "has; absent without games",
+    "bytes",
+    "proc(5), worker.games, and the games host's slot in the control block",
+    _CHILD,
+)
 
 # Workers and games hosts: what they play, and what they write into their rings.
 _WORKER = ("worker",)
@@ -257,6 +265,20 @@ GAME_RPC_ERRORS = _counter(
     "calls",
     HOST_SLOT,
     _HOST,
+)
+GAME_RPC_REFUSED = _counter(
+    "farm_game_rpc_refused",
+    "Calls to a games host refused as their client was at a limit of its own, by the limit",
+    "calls",
+    HOST_SLOT,
+    (*_HOST, "limit"),
+)
+GAME_RPC_HELD = _counter(
+    "farm_game_rpc_held_seconds",
+    "Time that messages of a games host waited for a limit of bytes a second, either way",
+    "seconds",
+    HOST_SLOT,
+    (*_HOST, "direction"),
 )
 
 # The experiences service.

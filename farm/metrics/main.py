@@ -73,7 +73,7 @@ class Endpoint:
         self.config = config
         self.outcomes: dict[str, int] = {}
         self._control = control
-        self._collector = Collector(control, segments, lambda: self.config.supervisor.silence_s)
+        self._collector = Collector(control, segments, lambda: self.config)
         self._writer = Writer()
         self._fresh_ns = fresh_ns
         self._kept: dict[bool, tuple[int, bytes]] = {}

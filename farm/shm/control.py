@@ -44,9 +44,7 @@ writer, not even for one that was stopped halfway.
 import time
 import zlib
 from bisect import bisect_left
-from collections.abc import Mapping
 from enum import IntEnum
-from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -54,6 +52,7 @@ from numpy.typing import NDArray
 
 from farm.errors import CorruptDataError, SegmentError
 from farm.shm.cells import CellView, TextCell, WordCell
+from farm.shm.control_labels import COUNTERS, HISTOGRAMS, RELOAD_US, RESTART_REASONS
 from farm.shm.groups import MAX_HOSTS
 from farm.shm.lease import CONTROL_ROLE, Lease, acquire_instance, unlink_instance
 from farm.shm.segment import Segment, SegmentKind, segment_name
@@ -86,76 +85,6 @@ _ANSWER_OFFSET = _REQUEST_OFFSET + _REQUEST_BYTES
 MAX_REQUEST_BYTES = _REQUEST_BYTES - 8
 """Of a request or an answer."""
 CONTROL_BYTES = _ANSWER_OFFSET + _REQUEST_BYTES
-
-COUNTERS = (
-    "env_steps",
-    "experiences",
-    "records",
-    "games_started",
-    "games_finished",
-    "blocked_ns",
-    "dropped_records",
-    "dropped_experiences",
-    "aborted_records",
-    "served_records",
-    "served_experiences",
-    "served_bytes",
-    "served_batches",
-    "acknowledged_records",
-    "acknowledged_experiences",
-    "redelivered_records",
-    "skipped_records",
-    "streams",
-    "rpc_errors",
-    "corrupt_records",
-    "subscriptions",
-    "sampled_records",
-    "actions_accepted",
-    "actions_rejected",
-    "games_open",
-    "seats_connected",
-    "refused_streams",
-    "refused_calls",
-    "refused_rate",
-    "held_in_ns",
-    "held_out_ns",
-)
-"""Labels of the counters of a slot, by position; at most 32."""
-
-RESTART_REASONS = (
-    "asked",
-    "exit_code",
-    "signal",
-    "silent",
-    "not_ready",
-    "not_stopped",
-    "no_process",
-)
-"""Why the process before a restart ended, by position: it was told to; by itself; by a signal that
-was not the supervisor's; by the supervisor, as it was silent, not ready or not stopped in time; the
-machine could not start it."""
-
-HISTOGRAMS: Mapping[str, tuple[int, ...]] = MappingProxyType(
-    {
-        "served_batch_bytes": tuple(1 << bits for bits in range(10, 25, 2)),
-        "action_latency_us": (
-            *(step * 10**power for power in range(2, 6) for step in (1, 2, 5)),
-            1_000_000,
-            10_000_000,
-        ),
-    }
-)
-"""Upper bounds of the buckets of each histogram, by place; one more has what is above the last.
-At most 4, of at most 14 bounds."""
-
-RELOAD_US = (
-    *(step * 10**power for power in range(3, 6) for step in (1, 2, 5)),
-    1_000_000,
-    2_000_000,
-    5_000_000,
-    10_000_000,
-)
-"""Likewise, of the durations of reloads."""
 
 _COUNTER_AT = {name: _COUNTERS_OFFSET + 8 * place for place, name in enumerate(COUNTERS)}
 _RESTART_AT = {name: _RESTARTS_OFFSET + 8 * place for place, name in enumerate(RESTART_REASONS)}

@@ -155,6 +155,7 @@ def _context(args: argparse.Namespace) -> ChildContext:
         fmt=config.telemetry.format,
     )
     log.set_burst(config.telemetry.burst, config.telemetry.burst_s)
+    log.set_fields(config_epoch=epoch)
     slot.config_epoch = epoch
     data_bell, *space_bells = (Doorbell(int(fd)) for fd in args.wake_fds.split(","))
     return ChildContext(

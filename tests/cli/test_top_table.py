@@ -6,7 +6,7 @@ from rich.console import Console
 
 from farm.cli.top_sample import ChildSample, FarmSample, GroupSample, HeldRing
 from farm.cli.top_table import carry, render, rows
-from farm.shm.control import COUNTERS
+from farm.shm.control_labels import COUNTERS
 
 S = 1_000_000_000
 

@@ -152,16 +152,16 @@ def test_boards_of_games_that_are_over_take_so_much_memory_and_no_more(monkeypat
     games = [host.start() for _ in range(6)]
     for game in games:
         host.host.cancel(game, host.now_ns, host.wall_ns)
-    monkeypatch.setattr(register, "MAX_KEPT_BYTES", 2 * games[0].kept_bytes)
+    monkeypatch.setattr(register, "MAX_KEPT_BYTES", 2 * games[0].last_bytes)
     host.poll(1.0)
     assert [game.game_id for game in host.host.games()] == [5, 6]
     host.wait(601, step_s=50)
     assert list(host.host.games()) == []
-    assert host.host.register._kept_bytes == 0
+    assert host.host.register._over_bytes == 0
 
 
 def test_a_duel_of_the_host_s_own_making_is_small_in_memory():
     host = Playing()
     game = host.start(duel_spec())
     host.host.cancel(game, host.now_ns, host.wall_ns)
-    assert game.kept_bytes < 1024
+    assert game.last_bytes < 1024

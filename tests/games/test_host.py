@@ -9,12 +9,15 @@ import pytest
 from hosting import Calls, RefusedError
 
 from farm.errors import EXIT_OK
+from farm.games import register
 from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
 from farm.shm.control import ChildState
+from farm.spec.observation import frame_bytes
 
 pytestmark = pytest.mark.timeout(300)
 
+Code = grpc.StatusCode
 BOARD = """
 G0 . . . .
 .  . . . .
@@ -161,7 +164,31 @@ def test_each_holder_of_a_token_is_a_client_with_games_of_its_own(host, tmp_path
     assert told == ["OK", "OK", "RESOURCE_EXHAUSTED"]
 
 
-def test_a_host_with_a_certificate_serves_by_tls(host, tmp_path):
+def test_a_client_at_a_limit_is_refused_until_the_running_host_allows_more(host, connect):
+    hosting = host(limits={"open_streams": 2})
+    calls = connect(hosting)
+    created = calls.create()
+    anna = calls.join(created.game_id).token
+    streams = [calls.stream(created.game_id, anna) for _ in range(2)]
+    for stream in streams:
+        next(stream)
+    for _ in range(5):
+        with pytest.raises(RefusedError) as caught:
+            next(calls.stream(created.game_id, anna))
+        assert (caught.value.code, caught.value.reason) == (Code.RESOURCE_EXHAUSTED, "LIMIT")
+    assert hosting.slot.counter("refused_streams") == 5
+    assert calls.state(created.game_id, anna).phase == pb.PHASE_LOBBY
+    more = msgspec.structs.replace(hosting.config.limits, open_streams=3)
+    hosting.store_config(msgspec.structs.replace(hosting.config, limits=more), 2)
+    hosting.wait(lambda: hosting.slot.config_epoch == 2, "the config")
+    streams.append(calls.stream(created.game_id, anna))
+    assert next(streams[-1]).phase == pb.PHASE_LOBBY
+    for stream in streams:
+        stream.call.cancel()
+
+
+def make_certificate(tmp_path):
+    """A section `security` with files for 127.0.0.1, and the file of who vouches for them."""
     trustme = pytest.importorskip("trustme")
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
@@ -170,7 +197,22 @@ def test_a_host_with_a_certificate_serves_by_tls(host, tmp_path):
     issued.private_key_pem.write_to_path(key)
     authority.cert_pem.write_to_path(roots)
     key.chmod(0o600)
-    hosting = host(security={"tls_cert": str(cert), "tls_key": str(key)})
+    return {"tls_cert": str(cert), "tls_key": str(key)}, roots
+
+
+def test_a_host_on_a_unix_socket_serves_in_plaintext_beside_a_farm_with_tls(
+    host, tmp_path, tmp_path_factory, connect
+):
+    security, _ = make_certificate(tmp_path)
+    address = f"unix:{tmp_path_factory.mktemp('s')}/games.sock"
+    hosting = host(security=security, games={"address": address})
+    assert hosting.address == address
+    assert connect(hosting).create().game_id
+
+
+def test_a_host_with_a_certificate_serves_by_tls(host, tmp_path):
+    security, roots = make_certificate(tmp_path)
+    hosting = host(security=security)
     credentials = grpc.ssl_channel_credentials(roots.read_bytes())
     calls = Calls(hosting.address)
     calls.close()
@@ -209,3 +251,38 @@ def test_no_game_writes_a_line_of_the_log(host, connect, capfd):
     calls.join(created.game_id)
     calls.unary(names.SURRENDER, game_id=created.game_id, token=anna)
     assert capfd.readouterr().out == ""
+
+
+def test_ended_games_are_forgotten_early_where_their_boards_take_too_much(
+    host, connect, monkeypatch
+):
+    calls = connect(host())
+    played = [calls.create(n_seats=2, bots={1: "random"}) for _ in range(2)]
+    tokens = [calls.join(one.game_id).token for one in played]
+    one_board = 25 * (1 + 4 + 1) + 2 * (4 + 4 + 4 + 1 + frame_bytes(25, 2))
+    monkeypatch.setattr(register, "MAX_KEPT_BYTES", one_board)
+    for game, token in zip(played, tokens, strict=True):
+        calls.unary(names.SURRENDER, game_id=game.game_id, token=token)
+
+    def is_forgotten():
+        try:
+            calls.state(played[0].game_id, tokens[0])
+        except RefusedError as error:
+            return error.reason == "UNKNOWN_GAME"
+        return False
+
+    calls.hosting.wait(is_forgotten, "the first game to be forgotten")
+    assert calls.state(played[1].game_id, tokens[1]).phase == pb.PHASE_ENDED
+
+
+def test_games_that_only_bots_play_leave_half_of_the_time_to_others(host, connect):
+    calls = connect(host())
+    fields = {"n_seats": 8, "uniform": pb.UniformMap(height=24, width=24), "spectators": True}
+    made = [calls.create(**fields, bots=dict.fromkeys(range(8), "random")) for _ in range(40)]
+    # By the cost of a tick that turns.py has, 24 * 24 * 8 * 50 ns, all take 9 ms.
+    round_s = 2 * 40 * 24 * 24 * 8 * 50e-9
+    before = calls.state(made[0].game_id, made[0].spectator_token).tick
+    began_s = time.monotonic()
+    time.sleep(1)
+    ticks = calls.state(made[0].game_id, made[0].spectator_token).tick - before
+    assert 0 < ticks <= (time.monotonic() - began_s) / round_s + 2

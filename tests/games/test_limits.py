@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from hosting import Refused, farm_config
+from hosting import RefusedError, farm_config
 
 from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
@@ -16,7 +16,7 @@ def test_a_flood_of_calls_is_refused_by_limit_with_the_time_of_the_next_try(host
     for _ in range(60):
         try:
             calls.unary(names.LIST_GAMES)
-        except Refused as error:
+        except RefusedError as error:
             refused.append(error)
     assert len(refused) > 30
     assert {one.code for one in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
@@ -32,7 +32,7 @@ def test_a_flood_of_streams_is_refused_and_new_limits_count_at_once(host, connec
     created = calls.create(spectators=True)
     first = calls.stream(created.game_id, created.spectator_token)
     assert next(first).game_id == created.game_id
-    with pytest.raises(Refused, match=r"limits\.open_streams"):
+    with pytest.raises(RefusedError, match=r"limits\.open_streams"):
         next(calls.stream(created.game_id, created.spectator_token))
     hosting.store_config(farm_config(tmp_path, limits={"open_streams": 2}), 2)
     hosting.wait(lambda: hosting.slot.config_epoch == 2)

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from hosting import RefusedError, pass_rows
 
+from farm.games import kernels
+from farm.games.warm_up import compile_kernels
 from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
 from farm.spec import frame_dtype
@@ -384,3 +386,68 @@ def test_a_learner_that_reads_late_misses_no_reward_and_no_end(host, connect):
                 reward[row] = 0
     assert set(per_game) == {20.0}
     stream.half_close()
+
+
+def test_a_whole_game_compiles_no_kernel_anew(shared):
+    compile_kernels()
+    known = {name: list(kernel.signatures) for name, kernel in kernels_of(kernels).items()}
+    stream, opened = many(shared, n_games=1, seats=[0, 1], max_turns=5, collect=True)
+    for message in stream:
+        waiting = Update(opened, message).waiting
+        if waiting.size:
+            stream.send(pass_rows(opened, waiting))
+    assert known == {name: list(kernel.signatures) for name, kernel in kernels_of(kernels).items()}
+
+
+def kernels_of(module):
+    return {name: it for name, it in vars(module).items() if hasattr(it, "signatures")}
+
+
+def joined(calls, **fields):
+    """A key for each seat of a new game of two, the first of which is alone."""
+    created = calls.create(**(DUEL | fields))
+    tokens = [calls.join(created.game_id, f"{n}").token for n in range(2)]
+    return [pb.SeatKey(game_id=created.game_id, token=token) for token in tokens]
+
+
+def test_a_game_without_fog_beside_it_does_not_change_what_a_row_sees(shared):
+    keys = [*joined(shared, no_fog=True), *joined(shared)]
+    stream = shared.talk(names.PLAY_MANY, pb.PlayManyRequest(open=pb.PlayManyOpen(seats=keys)))
+    opened = next(stream).opened
+    for _ in range(2):
+        update = Update(opened, next(stream))
+        assert list(update.rows) == [0, 1, 2, 3]
+        for key, frame in zip(keys, update.frames, strict=True):
+            state = shared.state(key.game_id, key.token)
+            assert state.observation.frame == frame.tobytes()
+        stream.send(pass_rows(opened, update.waiting))
+    stream.half_close()
+
+
+def test_actions_of_a_row_whose_game_has_not_begun_are_not_taken(shared):
+    created = shared.create(**DUEL)
+    anna = shared.join(created.game_id)
+    key = pb.SeatKey(game_id=created.game_id, token=anna.token)
+    running = joined(shared)
+    opening = pb.PlayManyOpen(seats=[key, *running])
+    stream = shared.talk(names.PLAY_MANY, pb.PlayManyRequest(open=opening))
+    opened = next(stream).opened
+    next(stream)
+    stream.send(pass_rows(opened, [0, 1, 2]))
+    assert list(Update(opened, next(stream)).rows) == [1, 2]
+    shared.join(created.game_id)
+    update = Update(opened, next(stream))
+    assert (list(update.rows), list(update.flags)) == ([0], [WAITS | FIRST])
+    assert shared.stats(key.game_id, key.token).players[0].actions_accepted == 0
+    stream.half_close()
+
+
+def test_games_that_end_while_others_are_made_are_told_like_any(shared):
+    """A turn takes 20 ms, which is less than it takes to make the others."""
+    stream, opened = many(shared, n_games=48, seats=[0, 1], tick_ms=10, max_turns=1)
+    flags = np.zeros(96, np.uint8)
+    for message in stream:
+        update = Update(opened, message)
+        np.bitwise_or.at(flags, update.rows, update.flags & (FIRST | TRUNCATED))
+    assert set(flags.tolist()) == {FIRST | TRUNCATED}
+    assert len({row.game_id for row in opened.rows}) == 48

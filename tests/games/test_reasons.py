@@ -179,6 +179,7 @@ BAD_GAMES = [
     ({"n_seats": 17}, "n_seats"),
     ({"n_seats": 4_000_000_000}, "n_seats"),
     ({"name": "x" * 65}, "name"),
+    ({"name": "\x1b[2J"}, "name"),
     ({"toy": pb.ToyMap(height=3, width=5)}, "height"),
     ({"toy": pb.ToyMap(height=5, width=65)}, "width"),
     ({"uniform": pb.UniformMap(height=8, width=8, mountains=0.5)}, "mountains"),
@@ -216,6 +217,8 @@ def test_a_game_without_a_map_is_refused(shared):
     [
         (names.JOIN_GAME, {"name": "x" * 33}, "name"),
         (names.JOIN_GAME, {"name": "é" * 17}, "name"),
+        (names.JOIN_GAME, {"name": "a\nb"}, "name"),
+        (names.JOIN_GAME, {"name": "\x9b2J"}, "name"),
         (names.JOIN_GAME, {"name": "a", "key": "k" * 65}, "key"),
         (names.JOIN_GAME, {"name": "a", "seat": 2}, "seat"),
         (names.JOIN_GAME, {"name": "a", "seat": 4_000_000_000}, "seat"),

@@ -39,7 +39,8 @@ def test_counters_of_workers_are_theirs_alone(farm):
 def test_a_games_host_says_who_plays_there_and_how_long_they_wait(farm):
     slot = farm.child("games-0")
     counters = {"games_open": 3, "seats_connected": 5, "streams": 4, "rpc_errors": 2}
-    for counter, n in (counters | {"actions_accepted": 900, "actions_rejected": 7}).items():
+    counters |= {"refused_streams": 6, "actions_accepted": 900, "actions_rejected": 7}
+    for counter, n in counters.items():
         slot.set(counter, n)
     before = farm.samples()
     for took_us in (100, 101, 2_500_000, 11_000_000):
@@ -50,6 +51,7 @@ def test_a_games_host_says_who_plays_there_and_how_long_they_wait(farm):
     assert samples[f"farm_seats_connected{{{host}}}"] == 5
     assert samples[f"farm_game_streams{{{host}}}"] == 4
     assert samples[f"farm_game_rpc_errors_total{{{host}}}"] == 2
+    assert samples[f'farm_rpc_refused_total{{{host},role="games",limit="open_streams"}}'] == 6
     assert samples[f'farm_actions_total{{{host},outcome="accepted"}}'] == 900
     assert samples[f'farm_actions_total{{{host},outcome="rejected"}}'] == 7
     assert samples[f'farm_games_host_info{{{host},address="127.0.0.1:50061"}}'] == 1
@@ -152,6 +154,19 @@ def test_a_child_is_told_with_its_restarts_epoch_heartbeat_and_use(farm):
     assert 3 <= samples[f"farm_child_heartbeat_age_seconds{{{labels}}}"] < 60
     assert 0 < samples[f"farm_child_cpu_seconds_total{{{labels}}}"] <= time.process_time() + 60
     assert samples[f"farm_child_resident_memory_bytes{{{labels}}}"] > 1 << 20
+
+
+def test_memory_is_told_by_game_of_who_has_games(farm):
+    farm.child("games-0").set("games_open", 4)
+    samples = farm.samples()
+    for child, role, n_games in (("rollout-0", "rollout", 128), ("games-0", "games", 4)):
+        labels = f'{{child="{child}",role="{role}"}}'
+        resident = samples[f"farm_child_resident_memory_bytes{labels}"]
+        assert samples[f"farm_game_memory_bytes{labels}"] == pytest.approx(resident / n_games)
+    farm.child("games-0").set("games_open", 0)
+    told = [name for name in farm.samples() if name.startswith("farm_game_memory_bytes")]
+    assert len(told) == 2
+    assert all('role="rollout"' in name for name in told)
 
 
 def test_a_child_without_a_process_has_no_heartbeat_and_uses_nothing(farm):

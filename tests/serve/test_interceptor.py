@@ -78,8 +78,7 @@ def detail_of(error):
     """The status and the ErrorDetail that a caller gets for an error."""
     context = Context()
     call(error, context)
-    ((key, value),) = context.metadata
-    assert key == ERROR_METADATA
+    value = dict(context.metadata)[ERROR_METADATA]
     return context.status, games_pb2.ErrorDetail.FromString(value)
 
 

@@ -108,6 +108,7 @@ def test_calls_and_streams_are_children_of_the_callers_span(traced, caller, face
     with opened(face, serving) as client:
         client.ask()
         client.watch(2)
+        serving.wait(lambda: serving.counter("streams") == 0, "the stream's end")
         serving.ring.write(*[Spec()] * 2)
         client.take(2)
     for name in ("GetExperienceStats", "GetFarmInfo", "Subscribe", "StreamExperiences"):

@@ -7,17 +7,14 @@ from farm.shm import segment as segment_module
 from farm.shm.atomics import add_to_cell
 from farm.shm.control import (
     CONTROL_BYTES,
-    COUNTERS,
-    HISTOGRAMS,
     MAX_CHILDREN,
     MAX_CONFIG_BYTES,
     NEXT_GAME_OFFSET,
-    RELOAD_US,
-    RESTART_REASONS,
     ChildState,
     ControlBlock,
     FarmState,
 )
+from farm.shm.control_labels import COUNTERS, HISTOGRAMS, RELOAD_US, RESTART_REASONS
 from farm.shm.groups import MAX_HOSTS
 from farm.shm.lease import acquire_instance
 from farm.shm.ring_layout import create_ring

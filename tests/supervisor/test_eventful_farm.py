@@ -94,6 +94,7 @@ def test_a_child_knows_what_it_is(story):
     assert [line[key] for key in keys] == [
         "service", 1, 1, 1, "service", 7, story.instance, "20x20", 3,
     ]  # fmt: skip
+    assert line["config_epoch"] == line["epoch"]  # from its first line on
 
 
 def test_a_child_inherits_the_doorbells_and_no_terminal(story):

@@ -30,7 +30,7 @@ FIRST_START_S = 540.0
 CALM_S = 60.0
 """For what takes seconds on a machine that is not busy."""
 OVERRIDES = "worker.count=1 worker.games=8 ring=small"
-BLUE = "serve.address=127.0.0.1:50061 telemetry.metrics_address=127.0.0.1:9474"
+BLUE = "serve.address=127.0.0.1:50151 telemetry.metrics_address=127.0.0.1:9474"
 SHARED_MATCH = Path("/etc/farm/match/default.yaml")
 
 
@@ -291,7 +291,7 @@ def test_a_second_farm_runs_beside_it_with_files_of_its_own(machine):
     machine.write("/etc/farm-blue/farm.env", overrides.replace("ring=", "supervisor=mine ring="))
     machine.run("systemctl", "start", "farm@blue", timeout_s=FIRST_START_S)
     found = machine.show("farm@blue")
-    assert found["StatusText"].startswith("Serving at 127.0.0.1:50061")
+    assert found["StatusText"].startswith("Serving at 127.0.0.1:50151")
     assert machine.show()["ActiveState"] == "active"
     running = machine.farm("config", "--running", "--instance", "blue")["config"]
     assert running["instance"] == "blue"

@@ -235,14 +235,22 @@ SECTIONS = {
             f"/ {rate('farm_action_latency_seconds_count')}",
             "{{instance}}",
         ),
-        one(
-            "Memory of a host by open game",
+        Panel(
+            "Memory by game",
             "bytes",
-            "farm_child_resident_memory_bytes{FARM} * on (job, instance, child) "
-            "group_left (address) farm_games_host_info{FARM} "
-            "/ on (job, instance, child) (farm_games_open{FARM} > 0)",
-            "{{instance}} {{child}} at {{address}}",
-            about="All that a host has, its own code included: with few games that is most of it.",
+            (
+                Query(
+                    "farm_game_memory_bytes{FARM} * on (job, instance, child) "
+                    "group_left (address) farm_games_host_info{FARM}",
+                    "{{instance}} {{child}} at {{address}}",
+                ),
+                Query(
+                    "farm_game_memory_bytes{FARM} unless on (job, instance, child) "
+                    "farm_games_host_info{FARM}",
+                    "{{instance}} {{child}}",
+                ),
+            ),
+            "All that a process has, its own code included: with few games, most of it.",
         ),
     ),
     "Children": (
