@@ -210,7 +210,7 @@ class GamesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_games: Annotated[int, Meta(ge=1, le=4096), reload("restart")] = 256
     """Games of one host that are in a lobby, running or paused; one more is refused. Each has up to
     0.5 MB of memory, used from its first game on."""
-    max_games_per_client: Annotated[int, Meta(ge=1, le=4096), reload("live")] = 256
+    max_games_per_client: Annotated[int, Meta(ge=1, le=4096), reload("live")] = 128
     """Of those, games that one client (a token, or else an IP address) has created."""
     max_side: Annotated[int, Meta(ge=4, le=64), reload("restart")] = 64
     """Longest side of a board in cells; with `max_seats` it sets what a game takes of memory."""

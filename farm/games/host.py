@@ -160,14 +160,13 @@ class Host:
             raise GameError("BAD_REQUEST", f"name: at most {MAX_PLAYER_BYTES} bytes of UTF-8")
         check_name(name)
         for number, held in enumerate(game.seats):
-            if key and held.join_key == key and held.token:
+            if key and held.join_key == key and (held.token or game.is_open):
                 self.presence.touch(game, number, now_ns)
-                return Joined(number, held.token)
+                # The host that gave the first token may be gone, and it is kept nowhere.
+                token = held.token or self._give_token(game, number, held.name, key, now_ns)
+                return Joined(number, token)
         taken = self._free_seat(game, seat)
-        token = self._sources.new_token()
-        if self.register.journal is not None:
-            self.register.journal.joined(game_id, taken, name, digest_of(token), key=key)
-        game.seats[taken].take(name, token, key, now_ns)
+        token = self._give_token(game, taken, name, key, now_ns)
         self.register.tell(game, Kind.PLAYER_JOINED, seat=taken, text=name)
         self._start_if_full(game, now_ns, wall_ns)
         return Joined(taken, token)
@@ -308,6 +307,14 @@ class Host:
                 "one has ended",
                 retry_after_s=1.0,
             )
+
+    def _give_token(self, game: HostedGame, seat: int, name: str, key: str, now_ns: int) -> str:
+        """A token of a seat, in place of the one before if there was any."""
+        token = self._sources.new_token()
+        if self.register.journal is not None:
+            self.register.journal.joined(game.game_id, seat, name, digest_of(token), key=key)
+        game.seats[seat].take(name, token, key, now_ns)
+        return token
 
     def _free_seat(self, game: HostedGame, wanted: int | None) -> int:
         """The seat that somebody gets who wants this one, or any."""

@@ -21,8 +21,20 @@ from farm.engine.order import (
 )
 from farm.engine.queues import Queues, select_orders
 from farm.engine.rewards import reward_of, take_stock
-from farm.engine.state import DEATHS, TICK, Game, Games, game_frame_bytes, score_start, view
+from farm.engine.state import (
+    DEATHS,
+    OUTCOME,
+    PLAYING,
+    TICK,
+    Game,
+    Games,
+    game_frame_bytes,
+    score_start,
+    view,
+)
 from farm.engine.step import finish_tick
+from farm.games import scripts
+from farm.games.scripts import Script
 from farm.games.slots import NO_BOT, Clocks
 from farm.jit import inline, kernel
 from farm.policies.dispatch import choose
@@ -44,7 +56,9 @@ WHERE: Final = 4
 """Cell, -1 for none."""
 VIEWERS: Final = 5
 """Mask of the seats that saw the cell before or after."""
-N_COLUMNS: Final = 6
+WHEN: Final = 6
+"""Ticks played by then."""
+N_COLUMNS: Final = 7
 
 ELIMINATED: Final = 0
 GENERAL_TAKEN: Final = 1
@@ -58,6 +72,8 @@ BOTS_NS: Final = 1_000_000
 # Rows of `Clocks.before`, first by move, then by seat.
 _MOVER, _TARGET, _OWNER, _IS_CITY, _SEEN_BY = range(5)
 _HOME, _HOME_SEEN_BY, _WAITING = range(5, 8)
+_REFUSED, _DONE, _TICKS = range(3)
+"""What becomes of a step of a script: it cannot be, it is done, a tick is to be played."""
 # Columns of `Clocks.act_ns`.
 SUM, LONGEST, COUNT = range(3)
 
@@ -71,14 +87,16 @@ def advance(
     shaped: bool,  # noqa: FBT001 - Numba has no keyword-only arguments
     now_ns: int,
     act_timeout_ns: int,
+    script: Script,
     rows: NDArray[np.int64],
     happened: NDArray[np.int32],
     counts: NDArray[np.int64],
-) -> None:
-    """Play one tick of every game that is due.
+) -> int:
+    """Play one tick of every game that is due; or what a script says of one game, without a clock.
 
     A timed game is due at its time; one in lockstep when every living agent has acted or has an
-    order waiting, or at the end of its patience.
+    order waiting, or at the end of its patience. Both ways are in one kernel because each that
+    plays ticks takes as long to compile as all others together.
 
     Args:
         games: the batch.
@@ -88,20 +106,38 @@ def advance(
         shaped: whether `is_shaped(weights)`.
         now_ns: monotonic.
         act_timeout_ns: patience of games in lockstep.
+        script: read.
         rows: int64[G], set to the rows that played.
-        happened: int32[G * MAX_HAPPENINGS, N_COLUMNS], set to what happened, by row.
-        counts: int64[2], set to how many of both there are.
+        happened: int32[G * MAX_HAPPENINGS, N_COLUMNS], set to what happened, by row and tick.
+        counts: int64[2], set to how many ticks were played, and how much happened.
+
+    Returns:
+        Steps of the script that are done: not all where one cannot be, or `happened` is full.
 
     Writes:
         games, queues, clocks, rows, happened, counts.
     """
     counts[:] = 0
-    for g in range(clocks.runs.size):
-        if clocks.runs[g] and _is_due(games, queues, clocks, g, now_ns):
-            counts[1] = _play(games, queues, clocks, weights, shaped, g, happened, counts[1])
+    is_again = script.row >= 0
+    n = script.steps.shape[0] if is_again else clocks.runs.size
+    for i in range(n):
+        g = script.row if is_again else i
+        if is_again:
+            step = _repeat(games, queues, clocks, g, script.steps[i])
+            if step == _DONE:
+                continue
+            if step == _REFUSED or counts[1] + MAX_HAPPENINGS > happened.shape[0]:
+                return i
+        elif not (clocks.runs[g] and _is_due(games, queues, clocks, g, now_ns)):
+            continue
+        counts[1] = _play(games, queues, clocks, weights, shaped, g, is_again, happened, counts[1])
+        if is_again:
+            clocks.acted[g, :] = 0
+        else:
             rows[counts[0]] = g
-            counts[0] += 1
             _wind(games, clocks, g, now_ns, act_timeout_ns)
+        counts[0] += 1
+    return n
 
 
 @kernel
@@ -220,6 +256,33 @@ def _is_due(games: Games, queues: Queues, clocks: Clocks, g: int, now_ns: int) -
 
 
 @inline
+def _repeat(games: Games, queues: Queues, clocks: Clocks, g: int, step: NDArray[np.int32]) -> int:
+    """Let a step of a script have its effect, but for that of a tick."""
+    what, seat = step[0], step[1]
+    if what == scripts.TICK:
+        return _TICKS if games.status[g, OUTCOME] == PLAYING else _REFUSED
+    if what == scripts.FORGET:
+        queues.first[g, seat] = 0
+        queues.n_orders[g, seat] = 0
+        return _DONE
+    if what == scripts.ACTED:
+        clocks.written[g, seat] = queues.n_orders[g, seat]
+        clocks.acted[g, seat] = 1
+        clocks.accepted[g, seat] += 1
+        return _DONE
+    capacity = queues.orders.shape[2]
+    waiting = int64(queues.n_orders[g, seat])
+    if waiting == capacity:
+        return _REFUSED
+    order = queues.orders[g, seat, (queues.first[g, seat] + waiting) % capacity]
+    order[0], order[1], order[2] = step[2], step[3], step[4]
+    queues.n_orders[g, seat] += 1
+    if what == scripts.PLAYED and clocks.bot[g, seat] == NO_BOT:
+        clocks.accepted[g, seat] += 1
+    return _DONE
+
+
+@inline
 def _wind(games: Games, clocks: Clocks, g: int, now_ns: int, act_timeout_ns: int) -> None:
     """Set the time of the next tick. A clock that is late goes on from now: no ticks in a row.
 
@@ -245,16 +308,21 @@ def _play(
     weights: NDArray[np.float32],
     shaped: bool,  # noqa: FBT001 - Numba has no keyword-only arguments
     g: int,
+    is_again: bool,  # noqa: FBT001
     happened: NDArray[np.int32],
     n_happened: int,
 ) -> int:
-    """Play a tick of one game; how many happenings there are then."""
+    """Play a tick of one game; how many happenings there are then.
+
+    Of a game that is played again the orders of bots are there already: bots choose once more, for
+    the sake of what they remember, and that is all.
+    """
     game = view(games, g)
     living = int64(0)
     for seat in range(game.n_seats):
         living |= int64(game.alive[seat]) << seat
         if game.alive[seat] and clocks.bot[g, seat] != NO_BOT:
-            _ask_bot(game, queues, clocks, g, seat)
+            _ask_bot(game, queues, clocks, g, seat, is_again)
         if shaped:
             take_stock(game, seat, clocks.stock[seat])
     _note_homes(game, queues, clocks, g)
@@ -275,9 +343,18 @@ def _play(
 
 
 @inline
-def _ask_bot(game: Game, queues: Queues, clocks: Clocks, g: int, seat: int) -> None:
+def _ask_bot(
+    game: Game,
+    queues: Queues,
+    clocks: Clocks,
+    g: int,
+    seat: int,
+    is_again: bool,  # noqa: FBT001
+) -> None:
     """Let a policy put its order behind what waits, which for a bot is nothing."""
     action, _ = choose(clocks.bot[g, seat], game, seat)
+    if is_again:
+        return
     waiting = int64(queues.n_orders[g, seat])
     capacity = queues.orders.shape[2]
     end = _destination(game, seat, int64(action))
@@ -356,10 +433,10 @@ def _tell_deaths(
         by = max(int64(game.killer[seat]), -1) if is_new else _captor(game, clocks, seat, n_moves)
         if by >= 0 and home >= 0:
             seen_by = clocks.before[_HOME_SEEN_BY, seat] | int64(game.seen_by[home])
-            _tell(happened, n_happened, g, GENERAL_TAKEN, seat, by, home, seen_by)
+            _tell(happened, n_happened, game, g, GENERAL_TAKEN, seat, by, home, seen_by)
             n_happened += 1
         if is_new:
-            _tell(happened, n_happened, g, ELIMINATED, seat, by, -1, 0)
+            _tell(happened, n_happened, game, g, ELIMINATED, seat, by, -1, 0)
             n_happened += 1
     return n_happened
 
@@ -394,7 +471,7 @@ def _tell_cities(
         if owner == seat or is_friendly(game, seat, owner):
             continue
         seen_by = before[_SEEN_BY, i] | int64(game.seen_by[cell])
-        _tell(happened, n_happened, g, CITY_TAKEN, max(owner, -1), seat, cell, seen_by)
+        _tell(happened, n_happened, game, g, CITY_TAKEN, max(owner, -1), seat, cell, seen_by)
         n_happened += 1
     return n_happened
 
@@ -403,6 +480,7 @@ def _tell_cities(
 def _tell(
     happened: NDArray[np.int32],
     i: int,
+    game: Game,
     g: int,
     what: int,
     who: int,
@@ -411,14 +489,8 @@ def _tell(
     viewers: int,
 ) -> None:
     row = happened[i]
-    row[ROW], row[WHAT], row[WHO], row[BY], row[WHERE], row[VIEWERS] = (
-        g,
-        what,
-        who,
-        by,
-        where,
-        viewers,
-    )
+    row[ROW], row[WHAT], row[WHO], row[BY] = g, what, who, by
+    row[WHERE], row[VIEWERS], row[WHEN] = where, viewers, game.status[TICK]
 
 
 @inline

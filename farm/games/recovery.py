@@ -7,13 +7,16 @@ game finds no place now stays where it is, for the next host. Either costs its o
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from farm.errors import FarmError
 from farm.games.journal import Journal
 from farm.games.journal_files import JournalFiles
 from farm.replay import journal
 from farm.telemetry.log import Logger
+
+LOGGED_EVERY: Final = 100
+"""Journals between two lines that say how far it is."""
 
 
 class Host(Protocol):
@@ -77,6 +80,8 @@ class Recovery:
         paths = self._files.unfinished()
         for done, path in enumerate(paths):
             on_progress(done, len(paths))
+            if done and done % LOGGED_EVERY == 0:
+                self._log.info("games_taking_up", done=done, journals=len(paths))
             self._take(path)
         return Recovered(self._n_games, self._n_ticks, self._n_ended, self._n_left, self._n_damaged)
 

@@ -2,8 +2,9 @@
 
 The entries of a journal are the changes of a game in their order: each has its effect once more, by
 the same kernels, and tells the same events with the same numbers. Bots choose again, from the same
-random streams; should one choose otherwise than the journal says, as a policy of another version
-may, the game cannot go on. While this lasts no clock runs and nobody listens to the bus.
+random streams, so that they remember what they did; what they chose is what the journal says, also
+if a policy of another version would choose otherwise now. While this lasts no clock runs and nobody
+listens to the bus.
 
 Of connections nothing is left: every agent counts as gone, from the moment of `settle` on. The
 clock of a game waits for its agents until all are back, or `games.reconnect_grace_s` are over.
@@ -12,15 +13,14 @@ clock of a game waits for its agents until all are back, or `games.reconnect_gra
 import msgspec
 
 from farm.config.schema import GamesConfig
-from farm.engine.queues import forget_orders, try_enqueue
 from farm.games.events import Kind
 from farm.games.game import HostedGame
 from farm.games.host import Host
 from farm.games.lifecycle import Phase
 from farm.games.presence import NS_PER_S
 from farm.games.register import Kept
+from farm.games.scripts import Steps
 from farm.games.seats import Accepted
-from farm.games.slots import NO_BOT
 from farm.replay.journal import (
     Connected,
     Entry,
@@ -63,8 +63,21 @@ class Takeover:
         """
         game = self._set_up(found.header)
         self._taken.append(game)
+        steps = Steps()
         for entry in found.entries:
-            self._repeat(game, entry)
+            match entry:
+                case Orders():
+                    _demand_board(game)
+                    steps.act(entry)
+                    seat, answer = game.seats[entry.seat], Accepted(entry.tick, entry.queued)
+                    seat.remember(entry.key, answer)
+                case Ticked():
+                    _demand_board(game)
+                    steps.tick(entry)
+                case _:
+                    self._play(game, steps)
+                    self._repeat(game, entry)
+        self._play(game, steps)
 
     def drop(self, game_id: int) -> None:
         """Let go of a game, as far as it was taken up."""
@@ -103,22 +116,24 @@ class Takeover:
         self._register.tell(game, Kind.GAME_CREATED)
         return game
 
+    def _play(self, game: HostedGame, steps: Steps) -> None:
+        if len(steps):
+            self._host.turns.play_again(game, steps.take(game.row))
+
     def _repeat(self, game: HostedGame, entry: Entry) -> None:
-        """Let an entry have its effect once more."""
+        """Let an entry that is neither an action nor a tick have its effect once more."""
         register, presence = self._register, self._host.presence
         match entry:
             case Joined():
                 seat = game.seats[entry.seat]
-                if not seat.is_free:
+                is_new = seat.is_free
+                if not is_new and (not entry.key or entry.key != seat.join_key):
                     raise ValueError(f"seat {entry.seat} is taken twice")
                 seat.hold(entry.name, entry.token, entry.key)
-                register.tell(game, Kind.PLAYER_JOINED, seat=entry.seat, text=entry.name)
+                if is_new:
+                    register.tell(game, Kind.PLAYER_JOINED, seat=entry.seat, text=entry.name)
             case Moved():
                 self._move(game, entry)
-            case Orders():
-                self._order(game, entry)
-            case Ticked():
-                self._tick(game, entry)
             case Left():
                 _demand_board(game)
                 presence.remove(game, entry.seat)
@@ -143,29 +158,6 @@ class Takeover:
         else:
             game.resumed_ns = entry.wall_ns
             self._register.tell(game, Kind.GAME_RESUMED)
-
-    def _order(self, game: HostedGame, entry: Orders) -> None:
-        _demand_board(game)
-        slots, row, seat = self._register.slots, game.row, entry.seat
-        if entry.clear:
-            forget_orders(slots.queues, row, seat)
-        for move in entry.moves:
-            if not try_enqueue(slots.queues, row, seat, move):
-                raise ValueError(f"more moves of seat {seat} wait than games.max_queue allows")
-        slots.clocks.written[row, seat] = slots.queues.n_orders[row, seat]
-        slots.clocks.acted[row, seat] = 1
-        slots.clocks.accepted[row, seat] += 1
-        game.seats[seat].remember(entry.key, Accepted(entry.tick, entry.queued))
-
-    def _tick(self, game: HostedGame, entry: Ticked) -> None:
-        _demand_board(game)
-        slots, row = self._register.slots, game.row
-        for seat, *order in entry.orders:
-            if slots.clocks.bot[row, seat] == NO_BOT:
-                try_enqueue(slots.queues, row, seat, (order[0], order[1], order[2]))
-        again = self._host.turns.replay(game)
-        if sorted(again) != sorted(entry.orders):
-            raise ValueError(f"at tick {entry.tick} its bots choose otherwise than they did")
 
     def _replace(self, game: HostedGame, entry: Replaced) -> None:
         try:

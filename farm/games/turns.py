@@ -16,6 +16,7 @@ from farm.games.game import HostedGame
 from farm.games.journal import Played
 from farm.games.lifecycle import Phase
 from farm.games.register import Register
+from farm.games.scripts import NO_SCRIPT, Script
 from farm.games.slots import NO_BOT
 from farm.replay.journal import SeatMove
 from farm.spec.actions import DOWN, LEFT, N_DIRECTIONS, UP
@@ -91,27 +92,30 @@ class Turns:
         turn_ns = costs[is_idle].sum() + np.cumsum(costs[some]) - costs[some]
         clocks.due_ns[some] = np.maximum(clocks.due_ns[some], now_ns + turn_ns)
 
-    def replay(self, game: HostedGame) -> list[SeatMove]:
-        """Play a tick of one game that was played before, while no clock runs.
+    def play_again(self, game: HostedGame, script: Script) -> None:
+        """Play a game as it was played before, while no clock runs.
 
-        Returns:
-            The orders of it that the journal has with the tick alone.
+        Raises:
+            ValueError: no game can be played like that.
         """
-        slots, register = self._register.slots, self._register
-        slots.clocks.runs[game.row], slots.clocks.due_ns[game.row] = 1, 0
-        self._advance(0, 0)
-        slots.clocks.runs[game.row] = 0
-        moves = self._unwritten(self._rows[:1])
-        game.tick += 1
-        if register.by_row[game.row] is not game or self._counts[0] != 1:
-            raise AssertionError("another game was played")
-        for _, *happened in self._happened[: self._counts[1]].tolist():
-            self._tell(game, *happened)
-        return moves.get(0, [])
+        done = 0
+        while done < script.steps.shape[0]:
+            n_steps = self._advance(0, 0, script._replace(steps=script.steps[done:]))
+            n_ticks, n_happened = self._counts.tolist()
+            if not n_steps and not n_happened:
+                raise ValueError(
+                    "a tick after the end of the game, or more moves of a seat than games.max_queue"
+                )
+            done += n_steps
+            until = game.tick + n_ticks
+            for _row, *happened in self._happened[:n_happened].tolist():
+                game.tick = happened[-1]
+                self._tell(game, *happened)
+            game.tick = until
 
-    def _advance(self, now_ns: int, act_timeout_ns: int) -> None:
+    def _advance(self, now_ns: int, act_timeout_ns: int, script: Script = NO_SCRIPT) -> int:
         slots = self._register.slots
-        kernels.advance(
+        return kernels.advance(
             slots.games,
             slots.queues,
             slots.clocks,
@@ -119,6 +123,7 @@ class Turns:
             self._is_shaped,
             now_ns,
             act_timeout_ns,
+            script,
             self._rows,
             self._happened,
             self._counts,
@@ -203,7 +208,7 @@ class Turns:
         return moves
 
     def _tell(
-        self, game: HostedGame, what: int, who: int, by: int, cell: int, viewers: int
+        self, game: HostedGame, what: int, who: int, by: int, cell: int, viewers: int, _tick: int
     ) -> None:
         if what == kernels.GENERAL_TAKEN:
             game.seats[by].kills += 1

@@ -13,6 +13,7 @@ from farm.engine import rewards
 from farm.engine.reset import reset_game
 from farm.engine.settings import toy_settings
 from farm.games import kernels
+from farm.games.scripts import NO_SCRIPT
 from farm.games.slots import Slots
 from farm.shm.control import NEXT_GAME_OFFSET
 from farm.shm.ring import (
@@ -67,7 +68,17 @@ def _compile_games() -> None:
     happened = np.zeros((kernels.MAX_HAPPENINGS, kernels.N_COLUMNS), np.int32)
     weights = rewards.of_names({})
     kernels.advance(
-        games, queues, clocks, weights, rewards.is_shaped(weights), 0, 0, rows, happened, counts
+        games,
+        queues,
+        clocks,
+        weights,
+        rewards.is_shaped(weights),
+        0,
+        0,
+        NO_SCRIPT,
+        rows,
+        happened,
+        counts,
     )
     if counts[0] != 1:
         raise AssertionError("the warm-up played nothing")

@@ -187,8 +187,6 @@ def _add_host(page: Page, slot: ChildSlot, name: str) -> None:
     _add_refused(page, slot, name, HOST_ROLE)
     for outcome in ("accepted", "rejected"):
         page.add(f.ACTIONS, slot.counter(f"actions_{outcome}"), name, outcome)
-    for limit, counter in _REFUSED_COUNTERS.items():
-        page.add(f.GAME_RPC_REFUSED, slot.counter(counter), name, limit)
     for direction, counter in _HELD_COUNTERS.items():
         page.add(f.GAME_RPC_HELD, slot.counter(counter) / NS_PER_S, name, direction)
     page.add_histogram(

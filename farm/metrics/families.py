@@ -266,13 +266,6 @@ GAME_RPC_ERRORS = _counter(
     HOST_SLOT,
     _HOST,
 )
-GAME_RPC_REFUSED = _counter(
-    "farm_game_rpc_refused",
-    "Calls to a games host refused as their client was at a limit of its own, by the limit",
-    "calls",
-    HOST_SLOT,
-    (*_HOST, "limit"),
-)
 GAME_RPC_HELD = _counter(
     "farm_game_rpc_held_seconds",
     "Time that messages of a games host waited for a limit of bytes a second, either way",

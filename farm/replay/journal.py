@@ -106,7 +106,7 @@ class Header(Struct, frozen=True, array_like=True, tag=0, forbid_unknown_fields=
 
 
 class Joined(Struct, frozen=True, array_like=True, tag=1, forbid_unknown_fields=True):
-    """An agent took a seat."""
+    """An agent took a seat; or has another token for the one it took, by the same key."""
 
     seat: Seat
     name: Name

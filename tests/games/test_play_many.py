@@ -424,30 +424,37 @@ def test_a_game_without_fog_beside_it_does_not_change_what_a_row_sees(shared):
     stream.half_close()
 
 
-def test_actions_of_a_row_whose_game_has_not_begun_are_not_taken(shared):
-    created = shared.create(**DUEL)
-    anna = shared.join(created.game_id)
+def test_actions_of_a_row_whose_game_has_not_begun_are_not_taken(host, connect):
+    calls = connect(host(games={"max_games": 2}))
+    running = joined(calls)
+    # Its slot had a game in which the seat lived.
+    before = calls.create(**DUEL)
+    for _ in range(2):
+        calls.join(before.game_id)
+    calls.owner(names.CANCEL_GAME, before)
+    created = calls.create(**DUEL)
+    anna = calls.join(created.game_id)
     key = pb.SeatKey(game_id=created.game_id, token=anna.token)
-    running = joined(shared)
     opening = pb.PlayManyOpen(seats=[key, *running])
-    stream = shared.talk(names.PLAY_MANY, pb.PlayManyRequest(open=opening))
+    stream = calls.talk(names.PLAY_MANY, pb.PlayManyRequest(open=opening))
     opened = next(stream).opened
     next(stream)
     stream.send(pass_rows(opened, [0, 1, 2]))
     assert list(Update(opened, next(stream)).rows) == [1, 2]
-    shared.join(created.game_id)
+    calls.join(created.game_id)
     update = Update(opened, next(stream))
     assert (list(update.rows), list(update.flags)) == ([0], [WAITS | FIRST])
-    assert shared.stats(key.game_id, key.token).players[0].actions_accepted == 0
+    assert calls.stats(key.game_id, key.token).players[0].actions_accepted == 0
     stream.half_close()
 
 
-def test_games_that_end_while_others_are_made_are_told_like_any(shared):
+def test_games_that_end_while_others_are_made_are_told_like_any(host, connect):
     """A turn takes 20 ms, which is less than it takes to make the others."""
-    stream, opened = many(shared, n_games=48, seats=[0, 1], tick_ms=10, max_turns=1)
-    flags = np.zeros(96, np.uint8)
+    calls = connect(host(games={"max_games": 256}))
+    stream, opened = many(calls, n_games=256, seats=[0, 1], tick_ms=10, max_turns=1)
+    flags = np.zeros(512, np.uint8)
     for message in stream:
         update = Update(opened, message)
         np.bitwise_or.at(flags, update.rows, update.flags & (FIRST | TRUNCATED))
     assert set(flags.tolist()) == {FIRST | TRUNCATED}
-    assert len({row.game_id for row in opened.rows}) == 48
+    assert len({row.game_id for row in opened.rows}) == 256

@@ -4,6 +4,7 @@ import pytest
 from games.test_journal import act, begun
 
 from farm.errors import GameError
+from farm.games import recovery
 from farm.games.journal import Journal, Played
 from farm.games.journal_files import JournalFiles
 from farm.games.recovery import Recovered, Recovery
@@ -143,6 +144,14 @@ def test_an_ended_game_that_was_not_moved_in_time_is_moved_now(folder, recover):
     assert (came.n_games, came.n_ended) == (2, 1)
     assert 7 not in taker.taken
     assert (folder / "ended" / "7.journal").exists()
+
+
+def test_many_journals_are_logged_on_the_way(recover, monkeypatch, capfd):
+    monkeypatch.setattr(recovery, "LOGGED_EVERY", 2)
+    recover(Taker())
+    output = "".join(capfd.readouterr())
+    assert output.count("games_taking_up") == 1
+    assert '"done":2,"journals":3' in output
 
 
 def test_an_empty_folder_is_no_trouble(tmp_path):

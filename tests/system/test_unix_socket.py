@@ -15,6 +15,8 @@ from farm.client import Client, Retry
 from farm.shm.segment import list_segments
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(900)  # a first start compiles every kernel
+
 PATIENT = Retry(deadline_s=60.0)
 
 

@@ -158,6 +158,10 @@ SECTIONS = {
                     rate("farm_rpc_held_seconds_total", "direction"),
                     "{{instance}} messages held back on their way {{direction}}",
                 ),
+                Query(
+                    rate("farm_game_rpc_held_seconds_total", "direction"),
+                    "{{instance}} those of games hosts, {{direction}}",
+                ),
             ),
         ),
     ),
