@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from farm.config.schema import GamesConfig, RewardConfig
 from farm.engine.queues import forget_orders, try_enqueue
 from farm.engine.reset import reset_game
-from farm.errors import GameError
+from farm.errors import FileAccessError, GameError
 from farm.games import kernels
 from farm.games.events import EventBus, Kind
 from farm.games.game import HostedGame
@@ -280,6 +280,8 @@ class Host:
 
     def next_due_ns(self, now_ns: int) -> int:
         """When `poll` has to be called at the latest, if nobody calls anything before."""
+        if self.turns.has_more:
+            return now_ns
         return max(min(int(self._slots.clocks.due_ns.min()), self._next_look_ns), now_ns)
 
     def _make(
@@ -329,7 +331,12 @@ class Host:
     def _start_if_full(self, game: HostedGame, now_ns: int, wall_ns: int) -> None:
         if any(seat.is_free for seat in game.seats):
             return
-        self._write_move(game, Phase.RUNNING, wall_ns)
+        try:
+            self._write_move(game, Phase.RUNNING, wall_ns)
+        except FileAccessError as error:
+            # Nobody would come any more who could start it.
+            self.register.fail(game, error, now_ns, wall_ns)
+            raise
         self.lay_out(game)
         self.register.move(game, Phase.RUNNING, now_ns)
         game.started_ns = wall_ns
@@ -389,6 +396,7 @@ class Host:
         """Write an accepted action, and let it have its effects."""
         slots, row = self._slots, game.row
         queues, clocks = slots.queues, slots.clocks
+        is_awaited = not game.queued(seat)
         waiting = 0 if action.clear else game.queued(seat)
         answer = Accepted(game.tick, waiting + len(action.moves))
         self._write_waiting(game, seat)
@@ -408,13 +416,13 @@ class Host:
             try_enqueue(queues, row, seat, move)
         clocks.written[row, seat] = answer.queued
         clocks.accepted[row, seat] += 1
-        self._note_act(row, seat, now_ns)
+        self._note_act(row, seat, now_ns, is_awaited=is_awaited)
         return answer
 
-    def _note_act(self, row: int, seat: int, now_ns: int) -> None:
+    def _note_act(self, row: int, seat: int, now_ns: int, *, is_awaited: bool) -> None:
         """As `kernels.acted`, whose call costs more than this."""
         clocks = self._slots.clocks
-        if clocks.runs[row] and not clocks.acted[row, seat]:
+        if is_awaited and clocks.runs[row] and not clocks.acted[row, seat]:
             took_ns = max(now_ns - int(clocks.asked_ns[row]), 0)
             times = clocks.act_ns[row, seat]
             times[kernels.SUM] += took_ns

@@ -338,7 +338,7 @@ def _play(
         )
     if clocks.shows_all[g]:
         _show_all(game, clocks.clear[g])
-    n_happened = _tell_deaths(game, clocks, g, living, happened, n_happened)
+    n_happened = _tell_deaths(game, clocks, g, living, n_moves, happened, n_happened)
     return _tell_cities(game, clocks, g, n_moves, happened, n_happened)
 
 
@@ -417,20 +417,46 @@ def _direction(game: Game, start: int, end: int) -> int:
 
 @inline
 def _tell_deaths(
-    game: Game, clocks: Clocks, g: int, living: int, happened: NDArray[np.int32], n_happened: int
+    game: Game,
+    clocks: Clocks,
+    g: int,
+    living: int,
+    n_moves: int,
+    happened: NDArray[np.int32],
+    n_happened: int,
 ) -> int:
     for seat in range(game.n_seats):
-        if not (living >> seat) & 1 or game.alive[seat]:
+        if game.alive[seat]:
             continue
-        by = max(int64(game.killer[seat]), -1)
+        is_new = (living >> seat) & 1
         home = clocks.before[_HOME, seat]
+        by = max(int64(game.killer[seat]), -1) if is_new else _captor(game, clocks, seat, n_moves)
         if by >= 0 and home >= 0:
             seen_by = clocks.before[_HOME_SEEN_BY, seat] | int64(game.seen_by[home])
             _tell(happened, n_happened, game, g, GENERAL_TAKEN, seat, by, home, seen_by)
             n_happened += 1
-        _tell(happened, n_happened, game, g, ELIMINATED, seat, by, -1, 0)
-        n_happened += 1
+        if is_new:
+            _tell(happened, n_happened, game, g, ELIMINATED, seat, by, -1, 0)
+            n_happened += 1
     return n_happened
+
+
+@inline
+def _captor(game: Game, clocks: Clocks, seat: int, n_moves: int) -> int:
+    """Who took the general that a player left behind, of whom the engine notes no killer; else -1.
+
+    A teammate may inherit it in the same tick, which takes nothing.
+    """
+    before = clocks.before
+    home = before[_HOME, seat]
+    if home < 0 or game.general[seat] >= 0:
+        return -1
+    for i in range(n_moves):
+        mover = before[_MOVER, i]
+        took = before[_TARGET, i] == home and game.owner[home] == mover
+        if took and not is_friendly(game, mover, seat):
+            return int64(mover)
+    return -1
 
 
 @inline

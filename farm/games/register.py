@@ -161,21 +161,26 @@ class Register:
             Phase.CANCELLED: Kind.GAME_CANCELLED,
             Phase.ERROR: Kind.GAME_FAILED,
         }[phase]
-        self.tell(
-            game,
-            kind,
-            text=text,
-            n_turns=-(-game.tick // TICKS_PER_TURN) if phase is Phase.ENDED else 0,
-            duration_ms=game.duration_ms(now_ns) if phase is Phase.ENDED else 0,
-        )
-        self._give_back(game)
+        try:
+            self.tell(
+                game,
+                kind,
+                text=text,
+                n_turns=-(-game.tick // TICKS_PER_TURN) if phase is Phase.ENDED else 0,
+                duration_ms=game.duration_ms(now_ns) if phase is Phase.ENDED else 0,
+            )
+        finally:
+            self._give_back(game)
 
     def fail(self, game: HostedGame, error: BaseException, now_ns: int, wall_ns: int) -> None:
         """A fault of the host's own in one game: it is over, and the others go on."""
         self._on_fault(game, error)
         if game.is_open:
             text = str(error) if isinstance(error, FarmError) else "an error of the host's own"
-            self.end(game, Phase.ERROR, now_ns, wall_ns, text)
+            try:
+                self.end(game, Phase.ERROR, now_ns, wall_ns, text)
+            except Exception as second:  # noqa: BLE001 - who listens cannot keep it from its end
+                self._on_fault(game, second)
 
     def forget(self, now_ns: int, keep_ns: int) -> None:
         """Drop games that have been over for so long, and those that are too many."""

@@ -50,11 +50,13 @@ class Statistics:
         found = []
         for number, seat in enumerate(game.seats):
             times = clocks.act_ns[row, number].tolist()
-            illegal = int(clocks.rejected[row, number])
+            rejected, illegal = dict(seat.rejected), int(clocks.rejected[row, number])
+            if illegal:
+                rejected[ILLEGAL] = rejected.get(ILLEGAL, 0) + illegal
             found.append(
                 PlayerStatistics(
                     int(clocks.accepted[row, number]),
-                    seat.rejected | ({ILLEGAL: illegal} if illegal else {}),
+                    rejected,
                     times[SUM] / times[COUNT] / _NS_PER_MS if times[COUNT] else 0.0,
                     times[LONGEST] / _NS_PER_MS,
                 )

@@ -37,6 +37,10 @@ _SHARE: Final = 2
 class Turns:
     """Plays what is due.
 
+    Attributes:
+        has_more: a game in lockstep that played in the last call waits for nobody again, as moves
+            of all its agents wait.
+
     Args:
         register: the games.
         reward: what a tick is worth.
@@ -45,6 +49,7 @@ class Turns:
     def __init__(self, register: Register, reward: RewardConfig) -> None:
         n_slots = register.slots.n_slots
         self._register = register
+        self.has_more = False
         self._rows = np.zeros(n_slots, np.int64)
         self._happened = np.zeros((n_slots * kernels.MAX_HAPPENINGS, kernels.N_COLUMNS), np.int32)
         self._counts = np.zeros(2, np.int64)
@@ -59,10 +64,12 @@ class Turns:
         """Play a tick of every game that is due; how many did."""
         self._advance(now_ns, act_timeout_ns)
         n_rows, n_happened = self._counts.tolist()
+        self.has_more = False
         if n_rows:
             rows = self._rows[:n_rows].copy()
             self._make_wait(rows, now_ns)
             self._follow_up(rows, n_happened, now_ns, wall_ns)
+            self.has_more = self._is_any_ready(rows)
         return int(n_rows)
 
     def _make_wait(self, rows: NDArray[np.int64], now_ns: int) -> None:
@@ -144,8 +151,22 @@ class Turns:
         over = register.slots.games.status[rows, OUTCOME].nonzero()[0]
         for index in over.tolist():
             game = playing[index]
-            if game.is_open:
-                register.end(game, Phase.ENDED, now_ns, wall_ns, "")
+            try:
+                if game.is_open:
+                    register.end(game, Phase.ENDED, now_ns, wall_ns, "")
+            except Exception as error:  # noqa: BLE001 - likewise
+                register.fail(game, error, now_ns, wall_ns)
+
+    def _is_any_ready(self, rows: NDArray[np.int64]) -> bool:
+        """Whether one of these in lockstep has moves of every living agent waiting already."""
+        slots = self._register.slots
+        n_orders = slots.queues.n_orders[rows]
+        if not n_orders.any():
+            return False
+        clocks = slots.clocks
+        asked = (slots.games.alive[rows] > 0) & (clocks.bot[rows] == NO_BOT)
+        is_ready = asked.any(1) & ~(asked & (n_orders == 0)).any(1)
+        return bool((is_ready & (clocks.tick_ns[rows] == 0) & (clocks.runs[rows] > 0)).any())
 
     def _write(
         self, rows: NDArray[np.int64], games: list[HostedGame], now_ns: int, wall_ns: int

@@ -221,3 +221,26 @@ def test_a_journal_that_no_game_can_have_costs_that_game_alone(playing):
     assert second.recovered.n_damaged == 1
     assert second.host.game(games[1].game_id).tick == games[1].tick
     assert len(list(second.host.games())) == 1
+
+
+def test_captures_and_deaths_come_back_with_their_events_and_kills(playing):
+    first = playing()
+    board = "G0 C0 . .\n. . . .\n. . . G2\n. . . G1\n"
+    game = first.start(GameSpec(n_seats=3, kind="fixed", seed=3, board=board))
+
+    def tick(*moves):
+        for seat, move in enumerate(moves):
+            first.submit(game, seat, *([move] if move else []))
+        first.poll()
+
+    for _ in range(4):
+        tick(None, None, None)
+    tick((0, 1, 0), None, (11, 10, 0))
+    tick(None, (15, 11, 0), None)
+    told = first.kinds(game)[-3:]
+    assert told == [Kind.CITY_CAPTURED, Kind.GENERAL_CAPTURED, Kind.PLAYER_ELIMINATED]
+    mine = image(first, game)
+    second = playing(first)
+    again = second.host.game(game.game_id)
+    assert without_goodbyes(image(second, again), len(mine["events"])) == mine
+    assert [seat.kills for seat in again.seats] == [0, 1, 0]

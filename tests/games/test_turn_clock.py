@@ -317,3 +317,36 @@ def test_refusals_leave_everything_as_it_was(host_of):
     assert host.files.n_bytes(game.game_id) == n_bytes
     assert game.is_awaited(0)
     assert game.seats[0].rejected == {"off_board": 1, "wrong_tick": 1}
+
+
+def test_a_general_that_its_player_left_behind_is_told_when_it_is_taken(host_of):
+    host = host_of()
+    board = "G0 . G1 .\n. . . .\n. . . .\nG2 . . .\n"
+    game = host.start(n_seats=3, kind="fixed", height=0, width=0, board=board)
+    for moves in ({},) * 8 + ({1: (2, 6, 0)},):
+        for seat in range(3):
+            host.submit(game, seat, *([moves[seat]] if seat in moves else []))
+        host.poll()
+    host.host.surrender(game, 1, host.now_ns, host.wall_ns)
+    for move in ((0, 1, 0), (1, 2, 0)):
+        host.submit(game, 0, move)
+        host.submit(game, 2)
+        host.poll()
+    assert host.kinds(game)[-2:] == [Kind.PLAYER_ELIMINATED, Kind.GENERAL_CAPTURED]
+    _, taken = host.events[-1]
+    assert (taken.by, taken.seat, taken.cell, taken.tick) == (0, 1, 2, game.tick)
+    assert [seat.kills for seat in game.seats] == [1, 0, 0]
+
+
+def test_a_general_that_a_teammate_inherits_is_not_taken(host_of):
+    host = host_of()
+    board = "G0 . G1 .\n. . . .\n. . . .\nG2 . . .\n"
+    game = host.start(
+        n_seats=3, kind="fixed", height=0, width=0, board=board, teams=(0, 0, 1), tick_ms=100
+    )
+    host.host.attach(game, 0, host.now_ns)
+    host.host.attach(game, 2, host.now_ns)
+    host.host.surrender(game, 1, host.now_ns, host.wall_ns)
+    host.wait(7)
+    assert game.board.owner[2] == 0
+    assert Kind.GENERAL_CAPTURED not in host.kinds(game)

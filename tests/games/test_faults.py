@@ -1,0 +1,167 @@
+"""What a fault in one game, and what one client's games, cost the others: nothing."""
+
+import numpy as np
+import pytest
+from playing import Playing, S, duel_spec, games_config
+
+from farm.errors import FileAccessError, GameError
+from farm.games import register
+from farm.games.events import Kind
+from farm.games.lifecycle import Phase
+
+pytestmark = pytest.mark.timeout(300)
+
+DUEL = "G0 . . .\n. . . .\n. . . .\n. . . G1\n"
+
+
+def pass_tick(host, *games):
+    for game in games:
+        for seat in range(game.spec.n_seats):
+            if game.is_alive(seat):
+                host.submit(game, seat)
+    return host.poll()
+
+
+def deaf_to(host, deaf, *kinds):
+    def fail(game, _event):
+        if game is deaf:
+            raise RuntimeError("a subscriber that cannot take this game")
+
+    host.bus.subscribe(fail, *kinds)
+
+
+def test_a_fault_at_the_end_of_one_game_leaves_the_others_their_end():
+    host = Playing()
+    bad, good = host.start(max_turns=1), host.start(max_turns=1)
+    deaf_to(host, bad, Kind.GAME_ENDED)
+    for _ in range(2):
+        assert pass_tick(host, bad, good) == 2
+    assert (good.phase, good.tick, good.row) == (Phase.ENDED, 2, -1)
+    assert (bad.is_open, bad.row) == (False, -1)
+    assert [game_id for game_id, _ in host.faults] == [bad.game_id]
+    assert host.slots.n_taken == 0
+
+
+def test_a_fault_within_a_tick_of_one_game_fails_it_and_the_others_go_on():
+    host = Playing()
+    board = "G0 C0 . .\n. . . .\n. . . .\n. . . G1\n"
+    bad, good = (host.start(kind="fixed", height=0, width=0, board=board) for _ in range(2))
+    deaf_to(host, bad, Kind.CITY_CAPTURED)
+    for _ in range(2):
+        pass_tick(host, bad, good)
+    for game in (bad, good):
+        host.submit(game, 0, (0, 1, 0))
+        host.submit(game, 1)
+    assert host.poll() == 2
+    assert (bad.phase, good.phase) == (Phase.ERROR, Phase.RUNNING)
+    assert host.kinds(bad)[-1] is Kind.GAME_FAILED
+    assert host.kinds(good)[-1] is Kind.CITY_CAPTURED
+    assert pass_tick(host, good) == 1
+    assert (bad.tick, good.tick) == (3, 4)
+
+
+def test_a_game_fails_even_if_nobody_can_take_the_news():
+    host = Playing()
+    bad, good = host.start(max_turns=1), host.start(max_turns=2)
+    deaf_to(host, bad)
+    host.host.register.fail(bad, ValueError("a fault"), host.now_ns, host.wall_ns)
+    assert (bad.phase, bad.row) == (Phase.ERROR, -1)
+    assert pass_tick(host, good) == 1
+
+
+def test_a_game_whose_start_cannot_be_written_does_not_wait_for_players_it_has(
+    tmp_path, monkeypatch
+):
+    host = Playing(folder=tmp_path / "host-0")
+    game = host.create()
+    host.join(game, "anna")
+
+    def fail(*_args):
+        raise FileAccessError("no space left")
+
+    monkeypatch.setattr(host.host.register.journal, "moved", fail)
+    with pytest.raises(FileAccessError):
+        host.join(game, "ben")
+    assert game.phase is Phase.ERROR
+    assert host.slots.n_taken == 0
+    host.close()
+
+
+def test_moves_of_everybody_that_wait_are_played_without_a_rest():
+    host = Playing()
+    game = host.start(kind="fixed", height=0, width=0, board=DUEL)
+    for _ in range(10):
+        pass_tick(host, game)
+    there_and_back = ((0, 1, 0), (1, 0, 0), (0, 1, 0))
+    host.submit(game, 0, *there_and_back)
+    host.submit(game, 1, *((15 - start, 15 - end, half) for start, end, half in there_and_back))
+    for left in (2, 1):
+        assert host.poll() == 1
+        assert game.queued(0) == game.queued(1) == left
+        assert host.host.next_due_ns(host.now_ns) == host.now_ns
+    assert host.poll() == 1
+    assert host.host.next_due_ns(host.now_ns) > host.now_ns
+    assert host.poll() == 0
+
+
+def test_moves_of_one_that_wait_hurry_nobody():
+    host = Playing()
+    game = host.start(kind="fixed", height=0, width=0, board=DUEL)
+    for _ in range(10):
+        pass_tick(host, game)
+    host.submit(game, 0, (0, 1, 0), (1, 0, 0))
+    host.submit(game, 1)
+    assert host.poll() == 1
+    assert host.host.next_due_ns(host.now_ns) > host.now_ns
+    assert host.poll() == 0
+
+
+def test_refusals_of_both_ways_to_act_add_up_and_stay_when_the_game_is_over():
+    host = Playing()
+    game = host.start()
+    for _ in range(2):
+        with pytest.raises(GameError):
+            host.submit(game, 0, key="k" * 65)
+    for _ in range(3):
+        host.host.submit_many(
+            np.array([game.row]), np.array([0]), np.array([3], np.int32), host.now_ns
+        )
+    statistics = host.host.register.statistics
+    assert statistics.of(game)[0].rejected == {"bad_request": 5}
+    host.host.cancel(game, host.now_ns, host.wall_ns)
+    assert statistics.of(game)[0].rejected == {"bad_request": 5}
+    assert statistics.rejected == 5
+
+
+def test_time_to_act_is_of_seats_that_the_game_waited_for():
+    host = Playing()
+    game = host.start(kind="fixed", height=0, width=0, board=DUEL, tick_ms=1000)
+    for _ in range(10):
+        host.poll(1.0)
+    host.now_s += 0.25
+    host.submit(game, 0, (0, 1, 0), (1, 0, 0), (0, 1, 0))
+    host.poll(0.75)
+    host.now_s += 0.9
+    assert not game.is_awaited(0)
+    host.submit(game, 0, (1, 0, 0))
+    assert host.slots.clocks.act_ns[game.row, 0].tolist() == [S // 4, S // 4, 1]
+
+
+def test_boards_of_games_that_are_over_take_so_much_memory_and_no_more(monkeypatch):
+    host = Playing(games_config(keep_s=600))
+    games = [host.start() for _ in range(6)]
+    for game in games:
+        host.host.cancel(game, host.now_ns, host.wall_ns)
+    monkeypatch.setattr(register, "MAX_KEPT_BYTES", 2 * games[0].last_bytes)
+    host.poll(1.0)
+    assert [game.game_id for game in host.host.games()] == [5, 6]
+    host.wait(601, step_s=50)
+    assert list(host.host.games()) == []
+    assert host.host.register._over_bytes == 0
+
+
+def test_a_duel_of_the_host_s_own_making_is_small_in_memory():
+    host = Playing()
+    game = host.start(duel_spec())
+    host.host.cancel(game, host.now_ns, host.wall_ns)
+    assert game.last_bytes < 1024
