@@ -1,6 +1,7 @@
 """Journals as files: whole entries or none, few open at once, none kept beyond measure."""
 
 import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -126,26 +127,27 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_goes(opened):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.fixture
-def full_disk():
-    """Bounds the size of files, which ends a write as a full disk does: what fits is written."""
+@contextmanager
+def full_disk(n_bytes):
+    """Bounds the size of files, which ends a write as a full disk does: what fits is written.
+
+    Over before the test is: a report that goes to a file is bounded too.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    def bound(n_bytes):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
 
-    yield bound
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_write_that_does_not_fit_is_taken_back_and_names_file_and_reason(opened, full_disk):
+def test_a_write_that_does_not_fit_is_taken_back_and_names_file_and_reason(opened):
     files = opened()
     files.create(7, b"header")
     files.create(8, b"header")
     files.append(7, bytes(200))
     before = data(files, 7)
-    full_disk(250)
-    with pytest.raises(FileAccessError, match=r"7\.journal: File too large"):
+    with full_disk(250), pytest.raises(FileAccessError, match=r"7\.journal: File too large"):
         files.append(7, bytes(100))
     assert data(files, 7) == before
     files.append(8, b"fits")
@@ -154,10 +156,9 @@ def test_a_write_that_does_not_fit_is_taken_back_and_names_file_and_reason(opene
     assert (files.folder / "ended" / "7.journal").read_bytes() == before
 
 
-def test_a_game_whose_journal_cannot_begin_leaves_nothing(opened, full_disk):
+def test_a_game_whose_journal_cannot_begin_leaves_nothing(opened):
     files = opened()
-    full_disk(10)
-    with pytest.raises(FileAccessError, match=r"7\.journal: File too large"):
+    with full_disk(10), pytest.raises(FileAccessError, match=r"7\.journal: File too large"):
         files.create(7, b"header")
     assert files.unfinished() == []
     assert held() == 0
