@@ -137,16 +137,21 @@ def test_no_more_clients_are_remembered_than_there_is_room_for_and_none_that_has
     clients, most = Clients(most=4), 4
     busy = {}
     for number, closes in calls:
-        name = f"host {number}"
+        name, n_before = f"host {number}", len(clients)
         client = clients.of(name)
         if name in busy:
             assert client is busy[name]
+        # Who is one too many, as others had something open, is forgotten for the next new one.
+        assert len(clients) <= max(most, n_before, len(busy) + 1)
         if closes and name in busy:
             busy.pop(name).opened(is_stream=True, change=-1)
         elif not closes and name not in busy:
             client.opened(is_stream=True)
             busy[name] = client
-        assert len(clients) <= max(most, len(busy) + 1)
+    for name in list(busy):
+        busy.pop(name).opened(is_stream=True, change=-1)
+    clients.of("another")
+    assert len(clients) <= most
 
 
 def test_who_was_silent_longest_is_forgotten_first():

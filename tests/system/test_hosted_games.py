@@ -5,6 +5,7 @@ kill of the host    it is replaced, agents go on with their tokens; nothing that
 kill of the farm    the next farm of its name goes on with the games
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from farm.client import (
+    NO_RETRY,
     Client,
     EventKind,
     ExpanderAgent,
@@ -29,7 +31,7 @@ from farm.client import (
     run,
     run_many,
 )
-from farm.errors import GameRejectedError
+from farm.errors import GameRejectedError, UnavailableError
 from farm.replay.files import read_replays
 from farm.replay.simulate import verify
 
@@ -153,14 +155,15 @@ def test_twenty_games_at_once_reach_their_end_and_every_experience_arrives(
     farm, client, wait_until
 ):
     received = []
-    stop = threading.Event()
 
     def train():
-        with Client(farm.address) as trainer, trainer.subscribe(group=TRAINER) as subscription:
-            for trajectory in subscription:
-                received.append(trajectory)
-                if stop.is_set():
-                    return
+        # Until the farm of this file stops, which the client is told by no answer.
+        with (
+            contextlib.suppress(UnavailableError),
+            Client(farm.address, retry=NO_RETRY) as trainer,
+            trainer.subscribe(group=TRAINER) as subscription,
+        ):
+            received.extend(subscription)
 
     before = produced(farm)
     threading.Thread(target=train, daemon=True).start()
@@ -181,7 +184,6 @@ def test_twenty_games_at_once_reach_their_end_and_every_experience_arrives(
         lambda: sum(t.n_steps for t in received if t.game_id in mine) == produced(farm) - before,
         what="every experience",
     )
-    stop.set()
     with Client(farm.address) as looking:
         assert looking.balance().exact
 
