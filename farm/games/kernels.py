@@ -45,19 +45,9 @@ from farm.spec.actions import ACTIONS_PER_CELL, DOWN, RIGHT, UP
 from farm.spec.actions import LEFT as TO_LEFT
 from farm.spec.limits import MAX_ARMY_SEEN
 
-# Columns of what happened.
-ROW: Final = 0
-WHAT: Final = 1
-WHO: Final = 2
-"""The seat that it happened to, -1 for none."""
-BY: Final = 3
-"""The seat that did it, -1 for none."""
-WHERE: Final = 4
-"""Cell, -1 for none."""
-VIEWERS: Final = 5
-"""Mask of the seats that saw the cell before or after."""
-WHEN: Final = 6
-"""Ticks played by then."""
+# Columns of what happened: the seat that it happened to and the one that did it (-1 for none), the
+# cell (-1 for none), a mask of the seats that saw it before or after, the ticks played by then.
+ROW, WHAT, WHO, BY, WHERE, VIEWERS, WHEN = range(7)
 N_COLUMNS: Final = 7
 
 ELIMINATED: Final = 0
