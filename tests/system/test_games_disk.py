@@ -1,4 +1,4 @@
-"""Two games hosts, and the disk of one is full: its games end with the reason, the other's go on."""
+"""Two games hosts, one with a full disk: its games end with the reason, the others go on."""
 
 import contextlib
 import subprocess
@@ -89,7 +89,8 @@ def test_a_game_of_the_other_host_goes_on(farm, story):
     farm.check_replays(ending)
 
 
-def test_once_there_is_room_again_games_are_made_again(farm, story):
+@pytest.mark.usefixtures("story")
+def test_once_there_is_room_again_games_are_made_again(farm):
     made, _ = farm.game(bots={0: "random", 1: "random"}, **{**GAME, "max_turns": 3})
     with farm.client.stream(made.game_id, made.spectator_token) as stream:
         assert list(stream)[-1].phase is Phase.ENDED
