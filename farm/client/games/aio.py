@@ -65,11 +65,11 @@ class AsyncGameClient:
     async def games(self, *phases: Phase, page_size: int = 100) -> AsyncIterator[GameInfo]:
         """The games, page by page; see `farm.client.GameClient.games`."""
         await self._calls.discover()
-        for address in self._calls.hosts.all:
+        for host in range(len(self._calls.hosts.all)):
             page_token = ""
             while True:
-                question = questions.page(phases, page_size, page_token)
-                page, page_token = await self._calls.ask_host(address, question)
+                question = questions.page(host, phases, page_size, page_token)
+                page, page_token = await self._calls.ask(question)
                 for game in page:
                     yield game
                 if not page_token:

@@ -65,10 +65,6 @@ class AsyncCalls:
             else:
                 return question.answered(self.hosts, address, reply)
 
-    async def ask_host(self, address: str, question: Question[T]) -> T:
-        """The answer of one host."""
-        return question.parse(await self._call(address, question))
-
     async def discover(self) -> None:
         """Ask the farm where its games hosts are, unless that is known.
 

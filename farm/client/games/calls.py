@@ -79,10 +79,6 @@ class Calls:
             else:
                 return question.answered(self.hosts, address, reply)
 
-    def ask_host(self, address: str, question: Question[T]) -> T:
-        """The answer of one host."""
-        return question.parse(self._call(address, question))
-
     def discover(self) -> None:
         """Ask the farm where its games hosts are, unless that is known.
 

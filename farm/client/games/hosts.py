@@ -81,6 +81,16 @@ class Hosts:
         elif not (isinstance(error, UnavailableError) and self._hosts):
             raise error
 
+    def at(self, number: int) -> str:
+        """The host at this place in the farm's order.
+
+        Raises:
+            UnavailableError: the farm names fewer now.
+        """
+        if number >= len(self._hosts):
+            raise UnavailableError(f"games host {number} of the farm at {self.address} is away")
+        return self._hosts[number]
+
     def doubt(self) -> None:
         """A host did not answer: it may be elsewhere by now."""
         self._is_stale = True

@@ -30,6 +30,8 @@ class Question(Generic[T]):
     parse: Callable[[bytes], T]
     game_id: int = 0
     """The game that it is about; 0 for none."""
+    host: int | None = None
+    """The one host that it is for, by its place in the order of the farm; None for whoever can."""
     new_key: str = ""
     """Of a new game: its key, which also chooses the host."""
     wait_s: float = 0.0
@@ -38,7 +40,13 @@ class Question(Generic[T]):
     """The game that an answer is about where the question was about none."""
 
     def hosts(self, hosts: Hosts) -> tuple[str, ...]:
-        """Whom to ask, in this order."""
+        """Whom to ask, in this order.
+
+        Raises:
+            UnavailableError: the host that it is for is away.
+        """
+        if self.host is not None:
+            return (hosts.at(self.host),)
         return hosts.for_new(self.new_key) if self.new_key else hosts.to_ask(self.game_id)
 
     def answered(self, hosts: Hosts, address: str, reply: bytes) -> T:
@@ -66,11 +74,11 @@ def create(options: GameOptions) -> Question[CreatedGame]:
 
 
 def page(
-    phases: Iterable[Phase], page_size: int, page_token: str
+    host: int, phases: Iterable[Phase], page_size: int, page_token: str
 ) -> Question[tuple[tuple[GameInfo, ...], str]]:
-    """ListGames."""
+    """ListGames, of one host."""
     request = requests.list_request(phases, page_size, page_token)
-    return Question(names.LIST_GAMES, request, values.parse_page)
+    return Question(names.LIST_GAMES, request, values.parse_page, host=host)
 
 
 def join(game_id: int, *, name: str, seat: int | None) -> Question[JoinedGame]:

@@ -81,11 +81,11 @@ class GameClient:
     def games(self, *phases: Phase, page_size: int = 100) -> Iterator[GameInfo]:
         """The games, of all hosts, or those in one of these phases; asked for page by page."""
         self._calls.discover()
-        for address in self._calls.hosts.all:
+        for host in range(len(self._calls.hosts.all)):
             page_token = ""
             while True:
-                question = questions.page(phases, page_size, page_token)
-                page, page_token = self._calls.ask_host(address, question)
+                question = questions.page(host, phases, page_size, page_token)
+                page, page_token = self._calls.ask(question)
                 yield from page
                 if not page_token:
                     break
