@@ -38,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """
     _check(args)
     if args.human:
-        # Here, as it loads what draws.
-        from farm.cli.play_human import play_human  # noqa: PLC0415
+        from farm.cli.play_human import play_human  # noqa: PLC0415 - it loads what draws
 
         return play_human(
             args.address,

@@ -12,7 +12,7 @@ import msgspec
 
 from farm.engine.rules import variant
 from farm.engine.state import OUTCOME, TERMINATED, WINNER
-from farm.errors import FarmError, FileAccessError, GameError
+from farm.errors import FileAccessError, GameError
 from farm.games.events import EVERYBODY, Event, EventBus, Kind
 from farm.games.game import HostedGame
 from farm.games.journal import Journal
@@ -176,9 +176,8 @@ class Register:
         """A fault of the host's own in one game: it is over, and the others go on."""
         self._on_fault(game, error)
         if game.is_open:
-            text = str(error) if isinstance(error, FarmError) else "an error of the host's own"
             try:
-                self.end(game, Phase.ERROR, now_ns, wall_ns, text)
+                self.end(game, Phase.ERROR, now_ns, wall_ns, _told_of(error))
             except Exception as second:  # noqa: BLE001 - who listens cannot keep it from its end
                 self._on_fault(game, second)
 
@@ -229,6 +228,14 @@ class Register:
         self.n_finished += 1
         self._over.append(game)
         self._over_bytes += game.last_bytes
+
+
+def _told_of(error: BaseException) -> str:
+    """What players are told of a fault: its kind and no path; the log has the whole."""
+    cause = error.__cause__
+    if isinstance(error, FileAccessError) and isinstance(cause, OSError):
+        return f"its journal cannot be written: {cause.strerror or type(cause).__name__}"
+    return "an error of the host's own"
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):

@@ -134,9 +134,9 @@ class Turns:
     ) -> None:
         register = self._register
         by_row = register.by_row
-        games = [by_row[row] for row in rows.tolist()]
-        playing = [game for game in games if game is not None]
-        self._write(rows, playing, now_ns, wall_ns)
+        playing = self._write(rows, now_ns, wall_ns)
+        if len(playing) != rows.size:
+            rows = np.array([game.row for game in playing], np.int64)
         for game in playing:
             game.tick += 1
         for row, *happened in self._happened[:n_happened].tolist():
@@ -168,13 +168,17 @@ class Turns:
         is_ready = asked.any(1) & ~(asked & (n_orders == 0)).any(1)
         return bool((is_ready & (clocks.tick_ns[rows] == 0) & (clocks.runs[rows] > 0)).any())
 
-    def _write(
-        self, rows: NDArray[np.int64], games: list[HostedGame], now_ns: int, wall_ns: int
-    ) -> None:
-        """Have the ticks in the journal before anybody is told of them."""
+    def _write(self, rows: NDArray[np.int64], now_ns: int, wall_ns: int) -> list[HostedGame]:
+        """Have the ticks in the journal before anybody is told of them.
+
+        Returns:
+            The games that go on: all, but those whose tick is not written.
+        """
+        by_row = self._register.by_row
+        games = [game for row in rows.tolist() if (game := by_row[row]) is not None]
         journal = self._register.journal
         if journal is None:
-            return
+            return games
         moves = self._unwritten(rows)
         played = [
             Played(game.game_id, game.tick, moves.get(index, _NO_MOVES))
@@ -182,6 +186,7 @@ class Turns:
         ]
         for game_id, error in journal.ticked(played):
             self._register.fail(self._register.by_id[game_id], error, now_ns, wall_ns)
+        return [game for game in games if game.is_open]
 
     def _unwritten(self, rows: NDArray[np.int64]) -> dict[int, list[SeatMove]]:
         """By place in `rows`, the orders of the tick that the journal does not have yet."""

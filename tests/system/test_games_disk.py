@@ -70,6 +70,8 @@ def test_a_game_whose_journal_cannot_be_written_ends_with_the_reason(story):
     assert updates[-1].phase is Phase.ERROR
     (event,) = [e for one in updates for e in one.events if e.kind is EventKind.GAME_FAILED]
     assert "No space left on device" in event.text
+    assert "/" not in event.text
+    assert event.tick == updates[-1].tick
     lines = failing.events("agent_over")
     assert {line["phase"] for line in lines} == {"ERROR"}
     assert len(lines) == 2
