@@ -46,7 +46,7 @@ from farm.spec.actions import LEFT as TO_LEFT
 from farm.spec.limits import MAX_ARMY_SEEN
 
 # Columns of what happened: the seat that it happened to and the one that did it (-1 for none), the
-# cell (-1 for none), a mask of the seats that saw it before or after, the ticks played by then.
+# cell (-1 for none), a mask of the seats that see it, the ticks played by then.
 ROW, WHAT, WHO, BY, WHERE, VIEWERS, WHEN = range(7)
 N_COLUMNS: Final = 7
 
@@ -60,8 +60,8 @@ BOTS_NS: Final = 1_000_000
 """Between two ticks of a game that nobody but bots plays in lockstep."""
 
 # Rows of `Clocks.before`, first by move, then by seat.
-_MOVER, _TARGET, _OWNER, _IS_CITY, _SEEN_BY = range(5)
-_HOME, _HOME_SEEN_BY, _WAITING = range(5, 8)
+_MOVER, _TARGET, _OWNER, _IS_CITY = range(4)
+_HOME, _WAITING = range(4, 6)
 _REFUSED, _DONE, _TICKS = range(3)
 """What becomes of a step of a script: it cannot be, it is done, a tick is to be played."""
 # Columns of `Clocks.act_ns`.
@@ -366,12 +366,11 @@ def _destination(game: Game, seat: int, action: int) -> int:
 
 @inline
 def _note_homes(game: Game, queues: Queues, clocks: Clocks, g: int) -> None:
-    """Note where the generals are, who sees them, and how many orders wait."""
+    """Note where the generals are, and how many orders wait."""
     before = clocks.before
     for seat in range(game.n_seats):
         home = int64(game.general[seat])
         before[_HOME, seat] = home
-        before[_HOME_SEEN_BY, seat] = int64(game.seen_by[home]) if home >= 0 else 0
         before[_WAITING, seat] = queues.n_orders[g, seat]
         clocks.chosen[g, seat] = ACTIONS_PER_CELL * game.n_cells
         clocks.unwritten[g, seat] = 0
@@ -390,7 +389,6 @@ def _note_moves(game: Game, queues: Queues, clocks: Clocks, g: int, n_moves: int
         before[_MOVER, i], before[_TARGET, i] = seat, end
         before[_OWNER, i] = game.owner[end]
         before[_IS_CITY, i] = game.terrain[end] == tiles.CITY
-        before[_SEEN_BY, i] = game.seen_by[end]
     for seat in range(game.n_seats):
         taken = before[_WAITING, seat] - queues.n_orders[g, seat]
         clocks.written[g, seat] = max(clocks.written[g, seat] - taken, 0)
@@ -422,7 +420,8 @@ def _tell_deaths(
         home = clocks.before[_HOME, seat]
         by = max(int64(game.killer[seat]), -1) if is_new else _captor(game, clocks, seat, n_moves)
         if by >= 0 and home >= 0:
-            seen_by = clocks.before[_HOME_SEEN_BY, seat] | int64(game.seen_by[home])
+            # Whoever it was knows where; of the others those who see it now.
+            seen_by = int64(game.seen_by[home]) | (int64(1) << seat)
             _tell(happened, n_happened, game, g, GENERAL_TAKEN, seat, by, home, seen_by)
             n_happened += 1
         if is_new:
@@ -460,7 +459,7 @@ def _tell_cities(
             continue
         if owner == seat or is_friendly(game, seat, owner):
             continue
-        seen_by = before[_SEEN_BY, i] | int64(game.seen_by[cell])
+        seen_by = int64(game.seen_by[cell])
         _tell(happened, n_happened, game, g, CITY_TAKEN, max(owner, -1), seat, cell, seen_by)
         n_happened += 1
     return n_happened

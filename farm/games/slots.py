@@ -19,7 +19,7 @@ from farm.spec.limits import MAX_SEATS
 
 NO_BOT: Final = -1
 """In place of a policy's code: an agent plays, or nobody."""
-N_BEFORE: Final = 8
+N_BEFORE: Final = 6
 """Rows of `Clocks.before`."""
 STILL: Final = np.iinfo(np.int64).max
 """In place of a time: not by itself."""
