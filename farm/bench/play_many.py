@@ -79,6 +79,7 @@ def _alone(n_games: int, board: tuple[int, int], seconds: float) -> float:
     rng = np.random.default_rng(SEED)
     env = AgentsVectorEnv(2 * n_games, Match(seats=(AGENT, AGENT), board=board), copy=False)
     obs, _ = env.reset(seed=SEED)
+    obs, *_ = env.step(draw(obs["action_mask"] > 0, rng))  # which compiles
     n_rounds = 0
     began = time.perf_counter()
     while time.perf_counter() < began + seconds:
