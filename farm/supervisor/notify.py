@@ -54,6 +54,7 @@ class Notifier:
         self._beat_ns = None if watchdog_ns is None else watchdog_ns // 2
         self._describe = describe
         self._phase: FarmPhase | None = None
+        self._unsaid = ""
         self._report_ns = 0
         self._next_beat_ns = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -94,6 +95,9 @@ class Notifier:
         beats = sound and self._beat_ns is not None and now_ns >= self._next_beat_ns
         if not (reports or beats):
             return
+        if self._unsaid and not self._try_send(self._unsaid):
+            return
+        self._unsaid = ""
         lines = self._report(phase, now_ns) if reports else []
         if beats:
             lines.append("WATCHDOG=1")
@@ -108,13 +112,16 @@ class Notifier:
     def reloading(self, now_ns: int) -> None:
         """Say that the config is being read again, before the loop stands still for that.
 
-        One that finds no room is not repeated: what counts is the READY=1 that follows.
+        One that finds no room is said later, before the READY=1 that ends it. A READY=1 that is
+        still to be said for the reload before is not said any more: it would end this one.
 
         Args:
             now_ns: the time, by the clock of MONOTONIC_USEC.
         """
+        self._phase = FarmPhase.RUNNING
         since = f"MONOTONIC_USEC={now_ns // _NS_PER_US}"
-        self._try_send(f"RELOADING=1\n{since}\nSTATUS=Reading the config again")
+        message = f"RELOADING=1\n{since}\nSTATUS=Reading the config again"
+        self._unsaid = "" if self._try_send(message) else message
 
     def reloaded(self) -> None:
         """Say READY=1 with the next turn of the loop, and until there is room for it."""

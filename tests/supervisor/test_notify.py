@@ -87,6 +87,33 @@ def test_a_reload_is_said_at_once_with_its_time_and_ready_follows_it(manager, no
     assert manager.receive() == [["READY=1", "STATUS=running at 3 s"]]
 
 
+def test_a_reload_that_begins_as_another_ends_is_not_ended_by_the_ready_of_that(manager, notifier):
+    notifier.poll(FarmPhase.RUNNING, S)
+    notifier.reloading(2 * S)
+    notifier.reloaded()
+    notifier.reloading(3 * S)
+    manager.receive()
+    notifier.poll(FarmPhase.RUNNING, 3 * S)
+    assert words(manager.receive()) == []
+    notifier.reloaded()
+    notifier.poll(FarmPhase.RUNNING, 4 * S)
+    assert words(manager.receive()) == ["READY=1"]
+
+
+def test_a_reload_that_finds_no_room_is_said_before_its_ready(manager, notifier):
+    notifier.poll(FarmPhase.RUNNING, S)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, contextlib.suppress(OSError):
+        other.setblocking(False)
+        while True:
+            other.sendto(b"STATUS=full", manager.address.replace("@", "\0"))
+    notifier.reloading(2 * S)
+    notifier.poll(FarmPhase.RUNNING, 2 * S + REPORT_NS)
+    manager.receive()
+    notifier.reloaded()
+    notifier.poll(FarmPhase.RUNNING, 3 * S)
+    assert words(manager.receive()) == ["RELOADING=1", "MONOTONIC_USEC=2000000", "READY=1"]
+
+
 def test_a_stop_during_a_reload_is_said_and_ready_is_not(manager, notifier):
     notifier.poll(FarmPhase.RUNNING, S)
     notifier.reloading(2 * S)
