@@ -103,7 +103,7 @@ def test_a_reload_that_begins_as_another_ends_is_not_ended_by_the_ready_of_that(
 def test_a_reload_that_finds_no_room_is_said_before_its_ready(manager, notifier):
     notifier.poll(FarmPhase.RUNNING, S)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, contextlib.suppress(OSError):
-        other.setblocking(False)
+        other.settimeout(0.0)
         while True:
             other.sendto(b"STATUS=full", manager.address.replace("@", "\0"))
     notifier.reloading(2 * S)
