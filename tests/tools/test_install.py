@@ -15,6 +15,8 @@ SCRIPT = ROOT / "tools" / "install.sh"
 PLACES = {
     "farm.service": "etc/systemd/system/farm.service",
     "farm@.service": "etc/systemd/system/farm@.service",
+    "farm-recordings.service": "etc/systemd/system/farm-recordings.service",
+    "farm-recordings.timer": "etc/systemd/system/farm-recordings.timer",
     "farm.sysusers": "etc/sysusers.d/farm.conf",
     "farm.tmpfiles": "etc/tmpfiles.d/farm.conf",
 }
@@ -98,6 +100,19 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(tmp_path, root):
     assert "would run: systemctl enable -q farm.service" in for_real.stdout
 
 
+def test_recordings_go_where_it_was_told_and_the_next_update_leaves_that_alone(tmp_path, root):
+    wheel = make_wheel(tmp_path)
+    done = install("--wheel", wheel, "--root", root, "--recordings", "s3://games/machine-1/")
+    assert done.returncode == 0, done.stderr
+    said = root / "etc/farm/recordings.env"
+    assert said.read_text().splitlines()[-1] == "FARM_RECORDINGS=s3://games/machine-1"
+    before = said.stat().st_mtime_ns
+    assert "nothing has changed" in install("--wheel", wheel, "--root", root).stdout
+    assert said.stat().st_mtime_ns == before
+    for_real = install("--wheel", wheel, "--recordings", "s3://games", "--dry-run")
+    assert "systemctl enable -q --now farm-recordings.timer" in for_real.stdout
+
+
 def test_it_runs_from_a_wheel_where_the_unit_lies_beside_it(tmp_path, root):
     """tools/deploy/farm.yaml unpacks the wheel and runs the script in it."""
     deploy = tmp_path / "deploy"
@@ -117,6 +132,9 @@ def test_it_runs_from_a_wheel_where_the_unit_lies_beside_it(tmp_path, root):
         (["--wheel", "/absent.whl"], "no wheel at /absent.whl"),
         (["--wheels", "x"], "unknown option --wheels"),
         (["--wheel", "x", "--overrides", "a=1\nb=2"], "--overrides must be one line"),
+        (["--wheel", "x", "--recordings", "/mnt/games"], "not s3://BUCKET/PREFIX"),
+        (["--wheel", "x", "--recordings", "s3://"], "not s3://BUCKET/PREFIX"),
+        (["--wheel", "x", "--recordings", "s3://games/a b"], "not s3://BUCKET/PREFIX"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(root, args, words):

@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "tools" / "deploy" / "farm.yaml"
 CIDR = "10.20.0.0/16"
+PORTS = (50051, 50061)
 ANYWHERE = {"0.0.0.0/0", "::/0"}
 
 pytestmark = [
@@ -52,6 +53,7 @@ def stack():
             "VpcId": vpc,
             "SubnetIds": ",".join(subnets),
             "ClientCidr": CIDR,
+            "Games": "on",
             "Overrides": "worker.count=3 match.seats=[expander,random]",
         }
         formation = boto3.client("cloudformation")
@@ -81,13 +83,15 @@ def test_it_is_a_group_of_one_machine(stack):
     assert len(group["Instances"]) == 1
 
 
-def test_only_the_given_range_reaches_the_port(stack):
+def test_only_the_given_range_reaches_the_ports(stack):
     client, made = stack
     (group,) = client("ec2").describe_security_groups(GroupIds=[made["Access"]])["SecurityGroups"]
-    (rule,) = group["IpPermissions"]
-    assert (rule["FromPort"], rule["ToPort"], rule["IpProtocol"]) == (50051, 50051, "tcp")
-    assert [one["CidrIp"] for one in rule["IpRanges"]] == [CIDR]
-    assert not ANYWHERE & {CIDR, *(one["CidrIpv6"] for one in rule["Ipv6Ranges"])}
+    rules = sorted(group["IpPermissions"], key=lambda rule: rule["FromPort"])
+    assert [(rule["FromPort"], rule["ToPort"]) for rule in rules] == [(p, p) for p in PORTS]
+    for rule in rules:
+        assert rule["IpProtocol"] == "tcp"
+        assert [one["CidrIp"] for one in rule["IpRanges"]] == [CIDR]
+        assert not ANYWHERE & {CIDR, *(one["CidrIpv6"] for one in rule["Ipv6Ranges"])}
 
 
 def launch_data(stack):
@@ -111,8 +115,10 @@ def test_user_data_is_a_clean_script_that_runs_the_installer_of_the_wheel(stack,
     assert (done.returncode, done.stdout) == (0, "")
     text = script.read_text()
     assert 'install.sh --wheel "$wheel"' in text
-    overrides = "worker.count=3 match.seats=[expander,random]"
-    assert f'--overrides "serve.address=0.0.0.0:50051 security.insecure=true {overrides}"' in text
+    serving = "serve.address=0.0.0.0:50051 games=on games.address=0.0.0.0:50061"
+    overrides = "security.insecure=true worker.count=3 match.seats=[expander,random]"
+    assert f'--overrides "{serving} {overrides}"' in text
+    assert f'--recordings "s3://{stack[1]["Recordings"]}/$machine"' in text
     assert '"farm/deploy/install.sh"' in (ROOT / "pyproject.toml").read_text()
 
 
@@ -123,10 +129,12 @@ def test_the_role_may_only_read_the_wheel_write_recordings_and_log(stack):
     # moto hands it out as Python writes it, not as JSON.
     document = ast.literal_eval(document) if isinstance(document, str) else document
     statements = {one["Sid"]: one for one in document["Statement"]}
-    assert statements.keys() == {"Wheel", "Recordings", "Logs"}
+    assert statements.keys() == {"Wheel", "Recordings", "RecordingsThere", "Logs"}
     assert statements["Wheel"]["Action"] == "s3:GetObject"
     assert statements["Wheel"]["Resource"].endswith(":wheels/farm/farm-0.1.0-py3-none-any.whl")
     assert statements["Recordings"]["Resource"].endswith(f":{made['Recordings']}/*")
+    assert statements["RecordingsThere"]["Action"] == "s3:ListBucket"
+    assert statements["RecordingsThere"]["Resource"].endswith(f":{made['Recordings']}")
     assert not any("*" in str(one["Action"]) for one in statements.values())
     assert all(one["Resource"] != "*" for one in statements.values())
 
