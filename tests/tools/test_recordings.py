@@ -14,7 +14,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "systemd" / "farm-recordings.service"
-BIN = Path(sys.executable).parent
 START = (
     "match=tiny",
     "worker.count=1",
@@ -31,24 +30,6 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-
-
-@pytest.fixture
-def aws():
-    """The environment of an `aws` whose S3 is a server of the test."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - the extra deploy-test
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    address, port = server.get_host_and_port()
-    yield {
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        "AWS_ENDPOINT_URL": f"http://{address}:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    server.stop()
 
 
 def run(command, env, **values):
