@@ -4,6 +4,9 @@
 so that each record is counted once before anyone takes it, and a place in a ring can be named by a
 position and by how much was published before it, which all readers agree on.
 
+A ring that is replaced by one of another capacity has nothing in it, and neither has the other, at
+the same positions: `scan` goes on in whichever has the name now (farm.shm.successor).
+
 Those amounts stay exact whatever the ring holds. Where bytes are no record, nothing says how many
 records they were; the producer's checkpoint does: everything up to it is then lost, and counted.
 """
@@ -20,7 +23,14 @@ from farm.serve.filters import RecordFilter
 from farm.serve.leases import LeftOut, Mark
 from farm.shm.groups import SUBMITTED_RING, Amount, GroupsBlock, Released
 from farm.shm.ring import is_parked, load_head, release
-from farm.shm.ring_layout import RingView, attach_ring, ring_indexes
+from farm.shm.ring_layout import (
+    FATE_OFFSET,
+    Fate,
+    RingView,
+    attach_ring,
+    attach_ring_segment,
+    ring_indexes,
+)
 from farm.shm.segment import Segment
 from farm.shm.wake import Doorbell
 
@@ -82,8 +92,19 @@ class Ring:
         self._space_bell = space_bell
         self.head = self.tail = self._resume()
         self.n_corrupt = 0
+        self._fate: int = Fate.IN_USE
         self._result = np.zeros(kernels.RESULT_WORDS, dtype=np.int64)
         self._stretches: list[_Stretch] = []
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether its worker waits until everything in it is released."""
+        return self._fate in {Fate.ENDING, Fate.OVERDUE}
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it does so for long, and groups that hold no ring are to let go of it."""
+        return self._fate == Fate.OVERDUE
 
     @property
     def is_half_full(self) -> bool:
@@ -108,7 +129,15 @@ class Ring:
 
         Returns:
             How many headers were written, and whether there may be more to take in.
+
+        Raises:
+            SegmentError: it was replaced, and what has its name cannot be attached to.
+            CorruptDataError: likewise, and that stands elsewhere.
         """
+        # Before the tail: of a ring that is ending, this then finds all there will be.
+        self._fate = self.view.segment.load(FATE_OFFSET)
+        if self._fate == Fate.REPLACED:
+            self._go_on_in_successor()
         result = self._result
         kernels.scan(self._mem, self.tail.position, headers, result)
         if result[kernels.WALKED]:
@@ -176,6 +205,20 @@ class Ring:
         release(self._mem, mark.position)
         if self._space_bell is not None and is_parked(self._mem):
             self._space_bell.ring()
+
+    def _go_on_in_successor(self) -> None:
+        before = self.view.segment
+        segment = attach_ring_segment(before.name)
+        head = int(load_head(segment.mem))
+        if not head == self.head.position == self.tail.position:
+            raise CorruptDataError(
+                f"{segment.name} was replaced by a ring that is released up to {head}, and "
+                f"{self.head.position} of {self.tail.position} were; start the farm with "
+                "`farm up --discard`"
+            )
+        self.view, self._mem, self._fate = RingView(segment), segment.mem, Fate.IN_USE
+        self._stretches.clear()
+        before.close()
 
     def _resume(self) -> Mark:
         """Go on where the service before stopped, maybe between keeping and moving the head."""
