@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 
 import pytest
 from reloading import Reader, farm
@@ -72,7 +73,8 @@ def story(shared_farm_up, shared_instance, wait_until, contention):
         become(n_bytes)
     told.generations = [slot.generation for slot in control.children if slot.role == "rollout"]
     told.audit = json.loads(farm("audit", "--instance", instance, "--json"))
-    told.returncode = up.stop()
+    told.drained = json.loads(farm("drain", "--instance", instance, "--json"))
+    told.returncode = up.wait()
     reader.close()
     collector.close()
     told.up, told.reader, told.collector = up, reader, collector
@@ -113,11 +115,11 @@ def test_the_balance_is_exact_meanwhile_and_at_the_end(story):
     assert story.audit["exact"]
     (line,) = story.up.events("balance")
     assert line["exact"]
-    groups = {group["group"]: group for group in story.up.events("balance_group")}
-    for group in groups.values():
+    assert story.drained["exact"]
+    assert line["records"]["in_ring"] == 0
+    for group in story.up.events("balance_group"):
         assert group["passed_records"] == group["corrupt_records"] == 0
-    # Who collects has less than a list when the farm stops, and the next farm gives it that again.
-    assert groups["default"]["waiting_records"] == 0
+        assert group["waiting_records"] == 0
 
 
 def test_nothing_of_the_rings_is_left_behind(story):
@@ -217,6 +219,22 @@ def test_a_size_for_which_there_is_no_room_is_refused_and_everything_goes_on(
     assert waiting.stop() == 0
     reader.close()
     check_sequences(reader)
+
+
+def test_a_farm_that_drains_while_rings_wait_delivers_what_is_in_them_and_ends(waiting, instance):
+    draining = threading.Thread(target=farm, args=("drain", "--instance", instance), daemon=True)
+    draining.start()
+    waiting.wait_for("farm_draining")
+    reader = Reader(waiting.address, at_once=LIST, group=SLOW)
+    assert waiting.wait() == 0
+    reader.close()
+    draining.join(60)
+    check_sequences(reader)
+    (line,) = waiting.events("balance")
+    assert line["exact"]
+    assert len(reader.seen[0]) + len(reader.seen[1]) == line["records"]["published"]
+    assert not waiting.events("ring_replaced")
+    assert list_segments(instance) == []
 
 
 def test_a_service_that_is_killed_while_rings_wait_goes_on_with_them(waiting, instance, wait_until):
