@@ -2,9 +2,17 @@
 
 import pytest
 
+from farm.shm import balance as balance_module
 from farm.shm.balance import read_instance
 from farm.shm.control import ControlBlock
-from farm.shm.groups import Amount, GroupKind, Released, Settled, create_groups
+from farm.shm.groups import (
+    Amount,
+    GroupKind,
+    Released,
+    Settled,
+    attach_groups,
+    create_groups,
+)
 from farm.shm.ring import RING_FULL, RingConsumer, RingProducer, drop
 from farm.shm.ring_layout import (
     FATE_OFFSET,
@@ -153,3 +161,34 @@ def test_one_of_another_capacity_can_be_made_before_the_first_is_given_up(instan
     control.unlink()
     control.close()
     assert list_segments(instance) == [], "and whoever removes an instance removes them"
+
+
+def test_an_audit_that_a_change_of_the_ring_overtakes_looks_again(farm, instance, monkeypatch):
+    read, looks = balance_module.read_balance, []
+
+    def overtaken(groups, rings, **more):
+        if not looks:
+            with create_successor(instance, 0, AFTER) as successor:
+                succeed(farm, successor)
+            go_on(instance)
+        looks.append(read(groups, rings, **more))
+        return looks[-1]
+
+    monkeypatch.setattr(balance_module, "read_balance", overtaken)
+    found = read_instance(instance, experiences_at=0, running=True)
+    assert [look.exact for look in looks] == [False, True]
+    assert found is looks[-1]
+    assert found.sums()["published"].records == 31
+
+
+def go_on(instance):
+    """One more record is published, and taken."""
+    with attach_ring(instance, 0) as ring, attach_groups(instance) as groups:
+        producer = RingProducer(ring)
+        producer.try_claim(8, 3)[:] = bytes(8)
+        producer.publish()
+        tail = ring.load(TAIL_OFFSET)
+        groups.find("trainer").settle(0, Settled(tail, acknowledged=Amount(31, 93)))
+        groups.set_released(0, Released(tail, 31, 93))
+        ring.store(HEAD_OFFSET, tail)
+        del producer
