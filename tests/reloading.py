@@ -15,15 +15,16 @@ class Reader:
     Args:
         address: of the farm.
         at_once: trajectories that it collects before it acknowledges any.
+        deadline_s: after so long without a service it gives up.
         options: of the subscription.
     """
 
-    def __init__(self, address, at_once=1, **options):
+    def __init__(self, address, at_once=1, deadline_s=5.0, **options):
         self.seen = {}
         self.epochs = {}
         self.connections = 0
         self.end = None
-        self._client = Client(address, retry=Retry(ceiling_s=0.2, deadline_s=5.0))
+        self._client = Client(address, retry=Retry(ceiling_s=0.2, deadline_s=deadline_s))
         self._stream = self._client.subscribe(**options)
         self._at_once = at_once
         self._thread = threading.Thread(target=self._read, daemon=True)

@@ -1,9 +1,12 @@
 """A farm whose rings get another size while it runs at full speed."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import threading
+import time
 
 import pytest
 from reloading import Reader, farm
@@ -238,10 +241,8 @@ def test_a_farm_that_drains_while_rings_wait_delivers_what_is_in_them_and_ends(w
 
 
 def test_a_service_that_is_killed_while_rings_wait_goes_on_with_them(waiting, instance, wait_until):
-    control = ControlBlock.attach(instance, readonly=True)
-    os.kill(control.children[0].pid, signal.SIGKILL)
+    os.kill(waiting.events("child_spawned", child="experiences")[-1]["child_pid"], signal.SIGKILL)
     waiting.wait_for("child_ready", child="experiences", generation=2)
-    control.close()
     reader = everything(waiting.address, instance, wait_until)
     os.kill(waiting.events("child_spawned", child="experiences")[-1]["child_pid"], signal.SIGKILL)
     waiting.wait_for("child_ready", child="experiences", generation=3)
@@ -276,3 +277,44 @@ def test_a_farm_that_is_killed_while_rings_wait_is_gone_on_with_and_waits_on(
     for worker in range(2):
         both = set(reader.seen.get(worker, ())) | set(second.seen[worker])
         assert both == set(range(max(both) + 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_sizes_that_change_again_and_again_while_processes_are_killed_lose_nothing(
+    farm_up, instance, wait_until, seed
+):
+    chance = random.Random(seed)
+    patient = ("supervisor.intensity=1000", "supervisor.backoff_s=0.05", "supervisor.period_s=2")
+    up = farm_up(*START, f"ring.bytes={BEFORE}", *patient)
+    reader = Reader(up.address, deadline_s=60.0, group=SLOW)
+    control = ControlBlock.attach(instance, readonly=True)
+    for _round in range(8):
+        n_bytes = chance.choice([SMALL, BEFORE, LARGE])
+        assert set_bytes(instance, n_bytes)["outcome"] == "done"
+        for _kill in range(chance.randrange(4)):
+            time.sleep(chance.random())
+            pids = [pid for slot in control.children if (pid := slot.pid)]  # 0 would be ourselves
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(pids), signal.SIGKILL)
+        if chance.random() < 0.7:
+            wait_until(
+                lambda n_bytes=n_bytes: capacities(instance) == [n_bytes] * 2, what="their size"
+            )
+            assert reader.end is None
+    wait_until(lambda: capacities(instance) == [n_bytes] * 2, what="the last size")
+    seen = {worker: len(sequences) for worker, sequences in reader.seen.items()}
+    wait_until(
+        lambda: all(len(reader.seen[worker]) > seen[worker] + 50 for worker in seen),
+        what="more of every worker",
+    )
+    control.close()
+    farm("drain", "--instance", instance)
+    assert up.wait() == 0
+    reader.close()
+    (line,) = up.events("balance")
+    assert line["exact"]
+    for sequences in reader.seen.values():
+        assert sorted(sequences) == list(range(len(sequences)))
+    assert sum(map(len, reader.seen.values())) == line["records"]["published"]
+    assert list_segments(instance) == []
