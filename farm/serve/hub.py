@@ -70,6 +70,7 @@ class Hub:
         self.is_draining = False
         self._buffer = Buffer()
         self._capacity_bytes = self._sum_of_capacities()
+        self._has_ending_rings = False
 
     @property
     def leased_records(self) -> int:
@@ -134,11 +135,11 @@ class Hub:
 
     def try_last_word(self, member: Member, limits: Limits) -> bytes | None:
         """A message for a member that is waited for and can have no more, once."""
-        is_all = self.is_draining or any(ring.is_ending for ring in self.rings)
-        return member.try_last_word(limits, is_all=is_all)
+        return member.try_last_word(limits, is_all=self.is_draining or self._has_ending_rings)
 
-    def fit_credits(self) -> None:
-        """Let no member hold more than it may of the rings as they are now."""
+    def follow_rings(self) -> None:
+        """Go by the rings as a scan has found them: members hold what they may, no more."""
+        self._has_ending_rings = any(ring.is_ending for ring in self.rings)
         capacity_bytes = self._sum_of_capacities()
         if capacity_bytes != self._capacity_bytes:
             self._capacity_bytes = capacity_bytes
@@ -168,7 +169,9 @@ class Hub:
     @property
     def _is_waited_for(self) -> bool:
         """Whether somebody waits for what members hold: a worker soon, or the end."""
-        return self.is_draining or any(ring.is_half_full or ring.is_ending for ring in self.rings)
+        if self.is_draining or self._has_ending_rings:
+            return True
+        return any(ring.is_half_full for ring in self.rings)
 
     def _room_bytes(self, n_members: int) -> int:
         """What one more member of a group may hold at most: less, the more members it has.

@@ -71,6 +71,8 @@ class Ring:
         head: what is released.
         tail: what is scanned; readers stop here.
         n_corrupt: records found that are none, since the service started.
+        is_ending: its worker waits until everything in it is released, as of the last scan.
+        is_overdue: for so long that groups that hold no ring are to let go of it.
 
     Args:
         worker: index of the worker.
@@ -92,19 +94,10 @@ class Ring:
         self._space_bell = space_bell
         self.head = self.tail = self._resume()
         self.n_corrupt = 0
+        self.is_ending = self.is_overdue = False
         self._fate: int = Fate.IN_USE
         self._result = np.zeros(kernels.RESULT_WORDS, dtype=np.int64)
         self._stretches: list[_Stretch] = []
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether its worker waits until everything in it is released."""
-        return self._fate in {Fate.ENDING, Fate.OVERDUE}
-
-    @property
-    def is_overdue(self) -> bool:
-        """Whether it does so for long, and groups that hold no ring are to let go of it."""
-        return self._fate == Fate.OVERDUE
 
     @property
     def is_half_full(self) -> bool:
@@ -135,9 +128,9 @@ class Ring:
             CorruptDataError: likewise, and that stands elsewhere.
         """
         # Before the tail: of a ring that is ending, this then finds all there will be.
-        self._fate = self.view.segment.load(FATE_OFFSET)
-        if self._fate == Fate.REPLACED:
-            self._go_on_in_successor()
+        fate = self.view.segment.load(FATE_OFFSET)
+        if fate != self._fate:
+            self._meet(fate)
         result = self._result
         kernels.scan(self._mem, self.tail.position, headers, result)
         if result[kernels.WALKED]:
@@ -206,6 +199,14 @@ class Ring:
         if self._space_bell is not None and is_parked(self._mem):
             self._space_bell.ring()
 
+    def _meet(self, fate: int) -> None:
+        if fate == Fate.REPLACED:
+            self._go_on_in_successor()
+            fate = Fate.IN_USE
+        self._fate = fate
+        self.is_overdue = fate == Fate.OVERDUE
+        self.is_ending = self.is_overdue or fate == Fate.ENDING
+
     def _go_on_in_successor(self) -> None:
         before = self.view.segment
         segment = attach_ring_segment(before.name)
@@ -216,7 +217,7 @@ class Ring:
                 f"{self.head.position} of {self.tail.position} were; start the farm with "
                 "`farm up --discard`"
             )
-        self.view, self._mem, self._fate = RingView(segment), segment.mem, Fate.IN_USE
+        self.view, self._mem = RingView(segment), segment.mem
         self._stretches.clear()
         before.close()
 

@@ -119,7 +119,7 @@ class HubMachine(RuleBasedStateMachine):
 
     def round(self):
         self.scan()
-        self.hub.fit_credits()
+        self.hub.follow_rings()
         self.hub.release()
 
     # What happens to it.
