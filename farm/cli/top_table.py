@@ -199,6 +199,8 @@ def _stalled(ring: HeldRing) -> str:
         holder = f"group {ring.group} holds it, members: {ring.members}, last acknowledged: {ack}"
     advice = f"; {ring.advice}" if ring.advice else ""
     since = f"has been full for {ring.full_s:.0f} s ({ring.fill:.0%})"
+    if ring.is_ending:
+        since = f"is to have another size, has waited {ring.full_s:.0f} s ({ring.fill:.0%} filled)"
     return f"ring {ring_label(ring.worker)} {since} and stands still: {holder}{advice}"
 
 

@@ -49,6 +49,7 @@ class Pump:
     def poll(self, now_ns: int) -> int:
         """One round; how many records were new and messages were made."""
         n_new = sum(self.scan(ring) for ring in self.hub.rings)
+        self.hub.follow_rings()
         n_messages = self._serve(now_ns)
         skipped = self.hub.release()
         if skipped:
@@ -152,7 +153,7 @@ class Pump:
         if leased is None and self.hub.relieve(reader, now_ns, self.limits):
             leased = reader.try_batch(now_ns, self.limits)
         if leased is None:
-            return self.hub.try_last_word(reader)
+            return self.hub.try_last_word(reader, self.limits)
         message, lease = leased
         self._count(message, lease.records, lease.experiences)
         if lease.redelivered_records:

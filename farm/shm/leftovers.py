@@ -64,7 +64,7 @@ class Leftovers(Struct, frozen=True):
 def look(
     instance: str,
     *,
-    capacity: int,
+    capacity: int | None,
     submitted_capacity: int,
     host_capacity: int,
     experiences_at: int,
@@ -73,7 +73,7 @@ def look(
 
     Args:
         instance: name of the instance, its lease held.
-        capacity: of a worker's ring, as the new farm wants it.
+        capacity: of a worker's ring, as the new farm wants it; None takes any.
         submitted_capacity: of the ring of submitted trajectories, 0 for none.
         host_capacity: of a games host's ring.
         experiences_at: as of `read_balance`.
@@ -89,8 +89,9 @@ def look(
         differences = list(_control_differences(instance))
         rings, unfinished, unreadable = _attach_rings(instance, stack)
         differences += unreadable
-        wanted = dict.fromkeys(range(SUBMITTED_RING), capacity)
-        wanted[SUBMITTED_RING] = submitted_capacity
+        wanted = {SUBMITTED_RING: submitted_capacity}
+        if capacity is not None:
+            wanted |= dict.fromkeys(range(SUBMITTED_RING), capacity)
         wanted |= dict.fromkeys(range(FIRST_HOST_RING, MAX_RINGS), host_capacity)
         differences += _ring_differences(groups, rings, wanted)
         try:
@@ -155,7 +156,7 @@ def _ring_differences(
         yield f"{groups.segment.name} says it has rings of {groups.n_host_rings} games hosts"
     for ring, segment in rings:
         key = _capacity_key(ring)
-        if segment.parameter != wanted[ring]:
+        if segment.parameter != wanted.get(ring, segment.parameter):
             yield f"{key} was {segment.parameter} and is {wanted[ring]} now (ring {ring})"
         try:
             read_checkpoint(segment)
