@@ -25,6 +25,7 @@ from farm.games.orders import Action, check_moves, sight_of
 from farm.games.presence import NS_PER_S, Presence
 from farm.games.register import OnFault, Register
 from farm.games.seats import MAX_PLAYER_BYTES, Accepted, digest_of
+from farm.games.shares import first_cost_ns
 from farm.games.slots import STILL, Slots
 from farm.games.spec import MAX_KEY, GameSpec, check, check_name, settings_of
 from farm.games.turns import Turns
@@ -278,6 +279,10 @@ class Host:
             self._look(now_ns, wall_ns)
         return n_ticks
 
+    def settle(self, took_ns: int) -> None:
+        """Say how long the last `poll` took, with what it set off, if it played anything."""
+        self.turns.settle(took_ns)
+
     def next_due_ns(self, now_ns: int) -> int:
         """When `poll` has to be called at the latest, if nobody calls anything before."""
         if self.turns.has_more:
@@ -357,6 +362,7 @@ class Host:
             slots.clocks.shows_all[row] = 1
             kernels.show_all(slots.games, slots.clocks, row)
         slots.clocks.tick_ns[row] = game.spec.tick_ms * 1_000_000
+        slots.clocks.cost_ns[row] = first_cost_ns(game.n_cells, game.spec.n_seats)
 
     def _wind(self, game: HostedGame, now_ns: int) -> None:
         """Start the clock of a game."""

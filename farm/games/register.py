@@ -17,6 +17,7 @@ from farm.games.events import EVERYBODY, Event, EventBus, Kind
 from farm.games.game import HostedGame
 from farm.games.journal import Journal
 from farm.games.lifecycle import Phase, checked
+from farm.games.shares import Shares
 from farm.games.slots import Slots
 from farm.games.spec import GameSpec, max_ticks, replay_map
 from farm.games.statistics import Statistics
@@ -41,6 +42,7 @@ class Register:
         bus: told of everything.
         journal: None keeps none.
         statistics: of the players.
+        shares: what each client has had of the host's time.
         by_id: games that can be asked about, by id, which only grows.
         by_row: games by slot.
         n_open: games that are not over.
@@ -60,6 +62,7 @@ class Register:
         self.bus = bus
         self.journal = journal
         self.statistics = Statistics(slots)
+        self.shares = Shares(slots.n_slots)
         self.by_id: dict[int, HostedGame] = {}
         self.by_row: list[HostedGame | None] = [None] * slots.n_slots
         self.n_open = self.n_started = self.n_finished = 0
@@ -96,12 +99,14 @@ class Register:
         """Know a game by its id and its row."""
         self.by_id[game.game_id] = game
         self.by_row[game.row] = game
+        self.shares.enter(game.row, game.caller)
         self.n_open += 1
 
     def remove(self, game: HostedGame) -> None:
         """Know a game no more, as if it had never been there."""
         del self.by_id[game.game_id]
         self.by_row[game.row] = None
+        self.shares.leave(game.row)
         self.slots.give_back(game.row)
         self.n_open -= 1
 
@@ -223,6 +228,7 @@ class Register:
         self.statistics.keep(game)
         row, game.row = game.row, -1
         self.by_row[row] = None
+        self.shares.leave(row)
         self.slots.give_back(row)
         self.n_open -= 1
         self.n_finished += 1

@@ -165,3 +165,37 @@ def test_a_duel_of_the_host_s_own_making_is_small_in_memory():
     game = host.start(duel_spec())
     host.host.cancel(game, host.now_ns, host.wall_ns)
     assert game.last_bytes < 1024
+
+
+def test_games_that_only_bots_play_leave_half_of_the_time_to_others():
+    host = Playing(games_config(max_games=64))
+    bots = dict.fromkeys(range(4), "random")
+    for seed in range(40):
+        host.start(n_seats=4, height=12, width=12, seed=seed, bots=bots)
+    # In lockstep they rest for 1 ms a tick, and together are expected to take more than that.
+    assert host.slots.clocks.cost_ns.sum() > S // 1000
+    began_s, spent_ns = host.now_s, []
+    host.bus.subscribe_ticks(
+        lambda played: spent_ns.append(host.slots.clocks.cost_ns[played.rows].sum())
+    )
+    host.wait(1.0, step_s=0.0005)
+    assert 0.4 < sum(spent_ns) / ((host.now_s - began_s) * S) <= 0.51
+
+
+def test_a_round_has_room_for_small_games_of_others_however_many_large_ones_are_due():
+    host = Playing(games_config(max_games=80, max_side=64, max_seats=16))
+    greedy = [
+        host.start(
+            caller="greedy", n_seats=16, height=64, width=64, cities=0, seed=seed, tick_ms=10
+        )
+        for seed in range(64)
+    ]
+    duel = host.start(caller="victim", tick_ms=10)
+    due_ns = int(host.slots.clocks.due_ns[duel.row])
+    for _ in range(200):
+        host.poll(0.004)  # what a round may take
+        assert host.now_ns - host.slots.clocks.due_ns[duel.row] < 4_000_000
+    assert duel.tick == (host.now_ns - due_ns) // (10 * S // 1000) + 1
+    ticks = [game.tick for game in greedy]
+    assert sum(ticks) >= 190 - duel.tick
+    assert max(ticks) - min(ticks) <= 1
