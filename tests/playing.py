@@ -57,7 +57,7 @@ class Playing:
             self.slots,
             self.bus,
             sources,
-            on_fault=lambda game, error: self.faults.append((game.game_id, error)),
+            on_fault=lambda game, error: self.faults.append((game and game.game_id, error)),
         )
         self.files = None
         if folder is not None:

@@ -1,13 +1,15 @@
 """What happens in games, and the bus that tells it: synchronous and typed.
 
 A bus calls whoever subscribed in the order in which they did, before `tell` returns: the journal
-before the streams. What a subscriber raises goes to who told.
+before the streams. What a subscriber to events raises goes to who told. Ticks are told of many
+games at once: who cannot take those of one game says so in `TicksPlayed.faults`, and that is the
+game's end; who raises is told no more, so that no other game and nobody else pays for it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,13 +62,16 @@ class Event:
     """Bit s is set if seat s may learn of it; spectators learn everything."""
 
 
-class TicksPlayed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TicksPlayed:
     """Ticks of several games, one of each, that one call played."""
 
     rows: NDArray[np.int64]
     """int64[n]: their slots."""
     games: "Sequence[HostedGame]"
     """Beside `rows`."""
+    faults: "list[tuple[HostedGame, Exception]]" = field(default_factory=list)
+    """Games that a listener cannot take any more, and why: each is over with this tick."""
 
 
 OnEvent = Callable[["HostedGame", Event], None]
@@ -97,14 +102,25 @@ class EventBus:
 
     def unsubscribe_ticks(self, listener: OnTicks) -> None:
         """Have them told no more."""
-        self._of_ticks.remove(listener)
+        if listener in self._of_ticks:
+            self._of_ticks.remove(listener)
 
     def tell(self, game: "HostedGame", event: Event) -> None:
         """Tell an event."""
         for listener in tuple(self._of_kind[event.kind]):
             listener(game, event)
 
-    def tell_ticks(self, played: TicksPlayed) -> None:
-        """Tell played ticks."""
+    def tell_ticks(self, played: TicksPlayed) -> list[Exception]:
+        """Tell played ticks.
+
+        Returns:
+            What listeners raised, which are told no more.
+        """
+        errors: list[Exception] = []
         for listener in tuple(self._of_ticks):
-            listener(played)
+            try:
+                listener(played)
+            except Exception as error:  # noqa: BLE001 - one listener's fault is its own alone
+                errors.append(error)
+                self._of_ticks.remove(listener)
+        return errors

@@ -75,7 +75,7 @@ class Host:
         bus: told of everything.
         sources: of numbers and secrets.
         journal: None keeps none, until `register.journal` is set.
-        on_fault: told of games that fail by a fault of the host's own.
+        on_fault: told of faults of the host's own.
     """
 
     def __init__(

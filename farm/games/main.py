@@ -104,8 +104,11 @@ def _host(ctx: ChildContext, bus: EventBus, files: JournalFiles) -> Host:
         new_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
     )
 
-    def report(game: HostedGame, error: BaseException) -> None:
-        ctx.log.error("game_failed", game_id=game.game_id, exc_info=error)
+    def report(game: HostedGame | None, error: BaseException) -> None:
+        if game is None:
+            ctx.log.error("listener_failed", exc_info=error)
+        else:
+            ctx.log.error("game_failed", game_id=game.game_id, exc_info=error)
 
     config = ctx.config
     return Host(config.games, config.reward, Slots(config.games), bus, sources, on_fault=report)

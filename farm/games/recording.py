@@ -65,8 +65,14 @@ class Recording:
         if not self._recorded:
             return
         for game in played.games:
-            if game.game_id in self._recorded:
+            if game.game_id not in self._recorded:
+                continue
+            try:
                 self._recorder.ticked(game.game_id)
+            except Exception as error:  # noqa: BLE001 - one game's fault is that game's end
+                self._recorded.discard(game.game_id)
+                self._recorder.abandon(game.game_id)
+                played.faults.append((game, error))
 
 
 def _player(game: HostedGame, seat: int) -> Player:

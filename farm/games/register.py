@@ -31,7 +31,8 @@ MAX_KEPT: Final = 4096
 MAX_KEPT_BYTES: Final = 1 << 28
 """That the boards of those may take, likewise: a quarter of a gigabyte, 1,200 of the largest."""
 
-OnFault = Callable[[HostedGame, BaseException], None]
+OnFault = Callable[[HostedGame | None, BaseException], None]
+"""Told of a fault of the host's own: of the game that it ended, or of None, where it ended none."""
 
 
 class Register:
@@ -41,6 +42,7 @@ class Register:
         slots: where the boards are.
         bus: told of everything.
         journal: None keeps none.
+        report: told of faults.
         statistics: of the players.
         shares: what each client has had of the host's time.
         by_id: games that can be asked about, by id, which only grows.
@@ -52,7 +54,7 @@ class Register:
         slots: where the boards are.
         bus: told of everything.
         journal: None keeps none.
-        on_fault: told of games that fail.
+        on_fault: told of faults.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Register:
         self.n_open = self.n_started = self.n_finished = 0
         self._over: deque[HostedGame] = deque()
         self._over_bytes = 0
-        self._on_fault = on_fault
+        self.report = on_fault
 
     def find(self, game_id: int) -> HostedGame:
         """A game.
@@ -179,12 +181,12 @@ class Register:
 
     def fail(self, game: HostedGame, error: BaseException, now_ns: int, wall_ns: int) -> None:
         """A fault of the host's own in one game: it is over, and the others go on."""
-        self._on_fault(game, error)
+        self.report(game, error)
         if game.is_open:
             try:
                 self.end(game, Phase.ERROR, now_ns, wall_ns, _told_of(error))
             except Exception as second:  # noqa: BLE001 - who listens cannot keep it from its end
-                self._on_fault(game, second)
+                self.report(game, second)
 
     def forget(self, now_ns: int, keep_ns: int) -> None:
         """Drop games that have been over for so long, and those that are too many."""
@@ -217,11 +219,11 @@ class Register:
         try:
             self.journal.ended(game.game_id, end)
         except FileAccessError as error:
-            self._on_fault(game, error)
+            self.report(game, error)
             try:
                 self.journal.abandon(game.game_id)
             except (FileAccessError, KeyError) as second:
-                self._on_fault(game, second)
+                self.report(game, second)
 
     def _give_back(self, game: HostedGame) -> None:
         game.keep_last()

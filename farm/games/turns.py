@@ -182,7 +182,7 @@ class Turns:
                 self._tell(game, *happened)
             except Exception as error:  # noqa: BLE001 - one game's fault is that game's end
                 register.fail(game, error, now_ns, wall_ns)
-        register.bus.tell_ticks(TicksPlayed(rows, playing))
+        self._tell_ticks(TicksPlayed(rows, playing), now_ns, wall_ns)
         over = register.slots.games.status[rows, OUTCOME].nonzero()[0]
         for index in over.tolist():
             game = playing[index]
@@ -191,6 +191,13 @@ class Turns:
                     register.end(game, Phase.ENDED, now_ns, wall_ns, "")
             except Exception as error:  # noqa: BLE001 - likewise
                 register.fail(game, error, now_ns, wall_ns)
+
+    def _tell_ticks(self, played: TicksPlayed, now_ns: int, wall_ns: int) -> None:
+        register = self._register
+        for error in register.bus.tell_ticks(played):
+            register.report(None, error)
+        for game, error in played.faults:
+            register.fail(game, error, now_ns, wall_ns)
 
     def _is_any_ready(self, rows: NDArray[np.int64]) -> bool:
         """Whether one of these in lockstep has moves of every living agent waiting already."""

@@ -8,6 +8,7 @@ from farm.errors import FileAccessError, GameError
 from farm.games import register
 from farm.games.events import Kind
 from farm.games.lifecycle import Phase
+from farm.games.recording import Recording
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -199,3 +200,70 @@ def test_a_round_has_room_for_small_games_of_others_however_many_large_ones_are_
     ticks = [game.tick for game in greedy]
     assert sum(ticks) >= 190 - duel.tick
     assert max(ticks) - min(ticks) <= 1
+
+
+class Recorder:
+    """In place of a recorder: notes the ticks of each game, and cannot take those of one."""
+
+    def __init__(self):
+        self.n_ticks, self.refused, self.calls = {}, None, []
+
+    def begin(self, about, *_):
+        self.n_ticks[about.game_id] = 0
+
+    def ticked(self, game_id):
+        if game_id == self.refused:
+            raise MemoryError("no room for a step")
+        self.n_ticks[game_id] += 1
+
+    def abandon(self, game_id):
+        self.calls.append(("abandon", game_id))
+
+    def ended(self, game_id):
+        self.calls.append(("ended", game_id))
+
+
+def test_a_game_whose_experiences_cannot_be_taken_down_is_over_and_no_other():
+    host = Playing()
+    recorder = Recorder()
+    Recording(recorder, host.slots, host.bus)
+    told = []
+    host.bus.subscribe_ticks(lambda played: told.append([game.game_id for game in played.games]))
+    first, bad, last = (host.start(collect=True) for _ in range(3))
+    assert pass_tick(host, first, bad, last) == 3
+    recorder.refused = bad.game_id
+    assert pass_tick(host, first, bad, last) == 3
+    assert [game.phase for game in (first, bad, last)] == [
+        Phase.RUNNING,
+        Phase.ERROR,
+        Phase.RUNNING,
+    ]
+    assert host.kinds(bad)[-1] is Kind.GAME_FAILED
+    assert [(game_id, type(error)) for game_id, error in host.faults] == [
+        (bad.game_id, MemoryError)
+    ]
+    assert pass_tick(host, first, last) == 2
+    assert recorder.n_ticks == {first.game_id: 3, bad.game_id: 1, last.game_id: 3}
+    assert recorder.calls == [("abandon", bad.game_id)]
+    assert told[-1] == [first.game_id, last.game_id]
+
+
+def test_a_listener_that_raises_is_told_no_more_ticks_and_costs_no_game_its_own():
+    host = Playing()
+    calls, told = [], []
+
+    def fail(_played):
+        calls.append(1)
+        raise RuntimeError("a listener that cannot take ticks")
+
+    host.bus.subscribe_ticks(fail)
+    host.bus.subscribe_ticks(lambda played: told.append(len(played.games)))
+    games = host.start(), host.start()
+    for _ in range(3):
+        assert pass_tick(host, *games) == 2
+    assert [game.phase for game in games] == [Phase.RUNNING] * 2
+    assert (len(calls), told) == (1, [2, 2, 2])
+    assert [(game_id, str(error)) for game_id, error in host.faults] == [
+        (None, "a listener that cannot take ticks")
+    ]
+    host.bus.unsubscribe_ticks(fail)
