@@ -17,6 +17,7 @@ from farm.engine.queues import forget_orders, try_enqueue
 from farm.engine.reset import reset_game
 from farm.errors import FileAccessError, GameError
 from farm.games import kernels
+from farm.games.creations import Created, Creations, answer
 from farm.games.events import EventBus, Kind
 from farm.games.game import HostedGame
 from farm.games.journal import Journal
@@ -33,15 +34,6 @@ from farm.policies.registry import policy_info
 
 LOOK_NS = 100_000_000
 """Between two looks at who is there and what has expired."""
-
-
-class Created(NamedTuple):
-    """The answer to a creation."""
-
-    game_id: int
-    owner_token: str
-    spectator_token: str
-    """Empty without spectators."""
 
 
 class Joined(NamedTuple):
@@ -67,6 +59,7 @@ class Host:
         register: of the games.
         turns: their ticks.
         presence: who is there.
+        creations: what was made with which key.
 
     Args:
         config: in force.
@@ -95,7 +88,7 @@ class Host:
         self._sources = sources
         self.turns = Turns(self.register, reward)
         self.presence = Presence(self.register, config)
-        self._created: dict[tuple[str, str], Created] = {}
+        self.creations = Creations()
         self._next_look_ns = 0
 
     def follow(self, config: GamesConfig, reward: RewardConfig) -> None:
@@ -121,21 +114,20 @@ class Host:
             FileAccessError: its journal cannot be begun.
         """
         _check_key(key)
-        if key and (caller, key) in self._created:
-            return self._created[caller, key]
+        if (before := self.creations.find(caller, key)) is not None:
+            return before
         spec = check(spec, self._config)
         self._check_share(caller)
         if spec.seed is None:
             spec = structs.replace(spec, seed=self._sources.new_seed())
         row = self._slots.take()
         try:
-            created, game = self._make(spec, row, caller, wall_ns)
+            created, game = self._make(spec, row, caller, key, wall_ns)
         except BaseException:
             self._slots.give_back(row)
             raise
         game.since_ns = now_ns
-        if key:
-            self._created[caller, key] = created
+        self.creations.note(game)
         self.register.tell(game, Kind.GAME_CREATED)
         self._start_if_full(game, now_ns, wall_ns)
         return created
@@ -290,12 +282,16 @@ class Host:
         return max(min(int(self._slots.clocks.due_ns.min()), self._next_look_ns), now_ns)
 
     def _make(
-        self, spec: GameSpec, row: int, caller: str, wall_ns: int
+        self, spec: GameSpec, row: int, caller: str, key: str, wall_ns: int
     ) -> tuple[Created, HostedGame]:
         new_token = self._sources.new_token
         game = HostedGame(self._sources.new_id(), spec, self._slots, row)
-        created = Created(game.game_id, new_token(), new_token() if spec.spectators else "")
         game.caller, game.created_ns = caller, wall_ns
+        if key:
+            game.key_digest, game.key_salt = digest_of(key), new_token()
+            created = answer(key, game)
+        else:
+            created = Created(game.game_id, new_token(), new_token() if spec.spectators else "")
         game.owner_digest = digest_of(created.owner_token)
         if spec.spectators:
             game.spectator_digest = digest_of(created.spectator_token)
@@ -468,11 +464,8 @@ class Host:
             except Exception as error:  # noqa: BLE001 - one game's fault is that game's end
                 self.register.fail(game, error, now_ns, wall_ns)
         self.register.forget(now_ns, int(self._config.keep_s * NS_PER_S))
-        if len(self._created) > 2 * len(self.register.by_id):
-            known = self.register.by_id
-            self._created = {
-                key: made for key, made in self._created.items() if made.game_id in known
-            }
+        if len(self.creations) > 2 * len(self.register.by_id):
+            self.creations.forget(self.register.by_id)
 
 
 def _check_key(key: str) -> None:

@@ -17,6 +17,7 @@ from farm.config.exposure import exposed
 from farm.config.patterns import socket_path
 from farm.errors import EXIT_OK, SegmentAbsentError
 from farm.games.counting import Counting
+from farm.games.creations import TOKEN_BYTES
 from farm.games.desk import Desk
 from farm.games.duty import Duty
 from farm.games.events import EventBus
@@ -56,8 +57,6 @@ HEALTH_S = 10.0
 """Time for the port to answer after it was bound."""
 GRACE_S = 1.0
 """Time for calls to end after their streams were told to."""
-TOKEN_BYTES = 18
-"""Of a token: 144 bits, 24 characters."""
 SEED_BITS = 63
 
 

@@ -253,12 +253,22 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     owner_digest: bytes
     spectator_digest: bytes
     caller: str
+    key_digest: bytes = b""
+    """Of the key that the game was created with; empty also in journals of hosts that kept none."""
+    key_salt: str = ""
 
 
 def header_of(game: HostedGame) -> Header:
     """How the journal of a game begins."""
     spec = game.spec
-    kept = Kept(spec, game.owner_digest, game.spectator_digest, game.caller)
+    kept = Kept(
+        spec,
+        game.owner_digest,
+        game.spectator_digest,
+        game.caller,
+        game.key_digest,
+        game.key_salt,
+    )
     return Header(
         game_id=game.game_id,
         name=spec.name,
