@@ -6,7 +6,7 @@ import numpy as np
 
 from farm.config.schema import GamesConfig, RewardConfig
 from farm.engine.state import Games
-from farm.games.events import EventBus
+from farm.games.bus import EventBus
 from farm.games.host import Host, Sources
 from farm.games.journal import Journal
 from farm.games.journal_files import JournalFiles

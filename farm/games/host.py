@@ -17,8 +17,9 @@ from farm.engine.queues import forget_orders, try_enqueue
 from farm.engine.reset import reset_game
 from farm.errors import FileAccessError, GameError
 from farm.games import kernels
+from farm.games.bus import EventBus
 from farm.games.creations import Created, Creations, answer
-from farm.games.events import EventBus, Kind
+from farm.games.events import Kind
 from farm.games.game import HostedGame
 from farm.games.journal import Journal
 from farm.games.lifecycle import OPEN, PLAYED, Phase

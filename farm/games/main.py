@@ -16,11 +16,11 @@ import grpc.aio
 from farm.config.exposure import exposed
 from farm.config.patterns import socket_path
 from farm.errors import EXIT_OK, SegmentAbsentError
+from farm.games.bus import EventBus
 from farm.games.counting import Counting
 from farm.games.creations import TOKEN_BYTES
 from farm.games.desk import Desk
 from farm.games.duty import Duty
-from farm.games.events import EventBus
 from farm.games.game import HostedGame
 from farm.games.host import Host, Sources
 from farm.games.journal import Journal

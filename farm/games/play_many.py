@@ -18,9 +18,10 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from farm.errors import GameError
+from farm.games.bus import EventBus, TicksPlayed
 from farm.games.convert import spec_of
 from farm.games.desk import Desk, about, parse
-from farm.games.events import ENDS, Event, EventBus, Kind, TicksPlayed
+from farm.games.events import ENDS, Event, Kind
 from farm.games.game import HostedGame
 from farm.games.lifecycle import Phase
 from farm.games.rows import Packed, Rows, messages

@@ -1,6 +1,7 @@
 """Which games are recorded, and what the recorder is told of them, from the bus."""
 
-from farm.games.events import ENDS, Event, EventBus, Kind, TicksPlayed
+from farm.games.bus import EventBus, TicksPlayed
+from farm.games.events import ENDS, Event, Kind
 from farm.games.game import HostedGame
 from farm.games.recorder import Player, Recorder, about_of, sources_of
 from farm.games.slots import Slots

@@ -13,7 +13,8 @@ import msgspec
 from farm.engine.rules import variant
 from farm.engine.state import OUTCOME, TERMINATED, WINNER
 from farm.errors import FileAccessError, GameError
-from farm.games.events import EVERYBODY, Event, EventBus, Kind
+from farm.games.bus import EventBus
+from farm.games.events import EVERYBODY, Event, Kind
 from farm.games.game import HostedGame
 from farm.games.journal import Journal
 from farm.games.lifecycle import Phase, checked

@@ -16,7 +16,8 @@ from farm.config.schema import RewardConfig
 from farm.engine import rewards
 from farm.engine.state import OUTCOME
 from farm.games import kernels
-from farm.games.events import Kind, TicksPlayed
+from farm.games.bus import TicksPlayed
+from farm.games.events import Kind
 from farm.games.game import HostedGame
 from farm.games.journal import Played
 from farm.games.lifecycle import Phase
