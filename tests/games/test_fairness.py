@@ -26,7 +26,8 @@ def tokens(tmp_path):
 
 def duel(calls, tick_ms):
     """A duel of two agents that look on: its number and a token."""
-    made = calls.create(uniform=pb.UniformMap(height=10, width=10), tick_ms=tick_ms)
+    board = pb.UniformMap(height=10, width=10)
+    made = calls.create(uniform=board, tick_ms=tick_ms, max_turns=25_000)
     tokens = [calls.join(made.game_id).token for _ in range(2)]
     return made.game_id, tokens[0]
 
