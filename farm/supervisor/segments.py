@@ -13,15 +13,13 @@ Owed is what was published and a lossless group has not settled. Groups that go 
 one of `farm up --tail`) are owed nothing. Rings of more workers or games hosts than the config has
 stay until they are removed with the rest, and are served; those that are missing are made.
 
-A farm that dies while rings wait for another capacity (replacing.py) leaves rings of two: they fit
-a config that has the `ring.bytes` of the dead farm's, and wait on.
+Rings of workers whose capacity is not `ring.bytes` fit all the same while somebody is owed
+something: they wait for another capacity, as those of a running farm do (replacing.py).
 """
 
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
-
-import msgspec
 
 from farm.config.memory import RING_OVERHEAD_BYTES, shared_memory_bytes
 from farm.config.schema import FarmConfig
@@ -184,9 +182,10 @@ def take_segments(config: FarmConfig, *, seed: int, discard: bool = False) -> Se
         undo.callback(lease.withdraw)
         _check_ports(config)
         left = _look(config)
-        adopting = left.adoptable and not discard
+        owed = left.owed(besides=OWN_GROUPS)
+        adopting = left.adoptable and not discard and bool(owed or not left.resized)
         if not adopting:
-            _clear(lease, left, discard=discard)
+            _clear(lease, left, owed, discard=discard)
         _check_room(config, left if adopting else None)
         undo.pop_all()  # the control block has the lease from here on
     if not adopting:
@@ -220,35 +219,19 @@ def take_leftovers(config: FarmConfig) -> Segments:
 
 
 def _look(config: FarmConfig) -> Leftovers:
-    wanted = config.ring.bytes
     return look(
         config.instance,
-        capacity=None if _last_ring_bytes(config.instance) == wanted else wanted,
+        capacity=config.ring.bytes,
         submitted_capacity=config.ring.submitted_bytes,
         host_capacity=config.games.ring_bytes,
         experiences_at=N_STEPS_OFFSET,
     )
 
 
-def _last_ring_bytes(instance: str) -> int | None:
-    """What a dead farm wanted of its rings; None if there is none, or it cannot be read."""
-    try:
-        control = ControlBlock.attach(instance, readonly=True)
-    except SegmentError:
-        return None
-    try:
-        return msgspec.json.decode(control.load_config()[1], type=FarmConfig).ring.bytes
-    except (msgspec.MsgspecError, CorruptDataError):
-        return None
-    finally:
-        control.close()
-
-
-def _clear(lease: Lease, left: Leftovers, *, discard: bool) -> None:
+def _clear(lease: Lease, left: Leftovers, owed: dict[str, int], *, discard: bool) -> None:
     """Remove what is left, if it may be."""
     if not left.segments:
         return
-    owed = left.owed(besides=OWN_GROUPS)
     if not discard and (owed or left.may_owe):
         raise LeftoversError(_refusal(lease.instance, left, owed))
     removed = lease.clear()
@@ -256,7 +239,7 @@ def _clear(lease: Lease, left: Leftovers, *, discard: bool) -> None:
         "segments_discarded" if discard else "segments_reclaimed",
         instance=lease.instance,
         segments=list(removed),
-        reasons=list(left.differences),
+        reasons=[*left.differences, *left.resized],
         owed_records=owed,
     )
 

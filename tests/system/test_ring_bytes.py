@@ -279,6 +279,24 @@ def test_a_farm_that_is_killed_while_rings_wait_is_gone_on_with_and_waits_on(
         assert both == set(range(max(both) + 1))
 
 
+def test_a_farm_that_is_started_again_with_another_size_delivers_first(
+    farm_up, instance, wait_until, is_alive
+):
+    up = farm_up(*START, f"ring.bytes={BEFORE}", GROUPS)
+    wait_until(lambda: all(tail for _, tail in heads(instance)), what="something in every ring")
+    pids = [line["child_pid"] for line in up.events("child_spawned")]
+    up.send(signal.SIGKILL)
+    wait_until(lambda: not any(map(is_alive, pids)), what="the end of every child")
+    up.wait()
+    again = farm_up(*START, f"ring.bytes={LARGE}", GROUPS)
+    assert again.events("rings_adopted")
+    reader = everything(again.address, instance, wait_until)
+    assert again.stop() == 0
+    reader.close()
+    assert again.events("balance")[0]["exact"]
+    check_sequences(reader)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_sizes_that_change_again_and_again_while_processes_are_killed_lose_nothing(
