@@ -102,7 +102,7 @@ class Playing:
 
     def submit(self, game, seat, *moves, **fields):
         action = Action(moves=tuple(moves), **fields)
-        return self.host.submit(game, seat, action, self.now_ns)
+        return self.host.submit(game, seat, action, self.now_ns, self.wall_ns)
 
     def poll(self, after_s=0.0):
         """Let time pass, then have the host look."""

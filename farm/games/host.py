@@ -25,7 +25,7 @@ from farm.games.journal import Journal
 from farm.games.lifecycle import OPEN, PLAYED, Phase
 from farm.games.orders import Action, check_moves, sight_of
 from farm.games.presence import NS_PER_S, Presence
-from farm.games.register import OnFault, Register
+from farm.games.register import OnFault, Register, told_of
 from farm.games.seats import MAX_PLAYER_BYTES, Accepted, digest_of
 from farm.games.shares import first_cost_ns
 from farm.games.slots import STILL, Slots
@@ -188,11 +188,14 @@ class Host:
         if not self.is_owner(game, token):
             raise GameError("BAD_TOKEN", f"this is not the owner's token of game {game.game_id}")
 
-    def submit(self, game: HostedGame, seat: int, action: Action, now_ns: int) -> Accepted:
+    def submit(
+        self, game: HostedGame, seat: int, action: Action, now_ns: int, wall_ns: int
+    ) -> Accepted:
         """Take an action of a seat: it is in the journal when this returns.
 
         Raises:
-            GameError: why it is refused; nothing has changed then.
+            GameError: why it is refused. Nothing has changed then; but a game whose journal cannot
+                be written is over (WRONG_PHASE).
         """
         self.presence.touch(game, seat, now_ns)
         held = game.seats[seat]
@@ -205,6 +208,11 @@ class Host:
         except GameError as error:
             held.refuse(error.reason)
             raise
+        except FileAccessError as error:
+            self.register.fail(game, error, now_ns, wall_ns)
+            raise GameError(
+                "WRONG_PHASE", f"game {game.game_id} has failed: {told_of(error)}"
+            ) from None
         held.remember(action.key, answer)
         return answer
 

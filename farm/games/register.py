@@ -185,7 +185,7 @@ class Register:
         self.report(game, error)
         if game.is_open:
             try:
-                self.end(game, Phase.ERROR, now_ns, wall_ns, _told_of(error))
+                self.end(game, Phase.ERROR, now_ns, wall_ns, told_of(error))
             except Exception as second:  # noqa: BLE001 - who listens cannot keep it from its end
                 self.report(game, second)
 
@@ -239,7 +239,7 @@ class Register:
         self._over_bytes += game.last_bytes
 
 
-def _told_of(error: BaseException) -> str:
+def told_of(error: BaseException) -> str:
     """What players are told of a fault: its kind and no path; the log has the whole."""
     cause = error.__cause__
     if isinstance(error, FileAccessError) and isinstance(cause, OSError):

@@ -150,7 +150,7 @@ class GameService:
         with about(wanted.game_id):
             game = host.game(wanted.game_id)
             seat = host.seat_of(game, wanted.token)
-            done = host.submit(game, seat, action_of(wanted.action), came_ns)
+            done = host.submit(game, seat, action_of(wanted.action), came_ns, time.time_ns())
         self._desk.follow(game, seat, done, len(wanted.action.moves), came_ns)
         self._desk.wake()
         self._desk.on_action((time.monotonic_ns() - came_ns) // _NS_PER_US)

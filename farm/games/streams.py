@@ -112,9 +112,9 @@ class Streams:
 
     def _act(self, play: "_Play", wanted: games_pb2.Action) -> games_pb2.ActionResult:
         """Submit an action; a refusal is a result."""
-        came_ns = time.monotonic_ns()
+        came_ns, host = time.monotonic_ns(), self._desk.host
         try:
-            done = self._desk.host.submit(play.game, play.seat, action_of(wanted), came_ns)
+            done = host.submit(play.game, play.seat, action_of(wanted), came_ns, time.time_ns())
         except GameError as error:
             error.game_id = play.game.game_id
             return games_pb2.ActionResult(

@@ -13,6 +13,7 @@ LimitError             RESOURCE_EXHAUSTED    tries again after a while
 StoppingError          UNAVAILABLE           connects again
 GameError              by its reason         acts by the reason (`GAME_STATUS`)
 anything else          INTERNAL              gives up; the message is an id found in the farm's log
+of gRPC itself         CANCELLED             connects again: a server that ends cancels its calls
 """
 
 import math
@@ -69,7 +70,13 @@ GAME_STATUS: Mapping[str, grpc.StatusCode] = {
 }
 """The status of a GameError by its reason: every Reason of games.proto but the unspecified one."""
 
-_TRANSIENT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+_TRANSIENT = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
 _NO_CONNECTION = "failed to connect to all addresses"
 """How gRPC begins a list of every address it tried; its end says why."""
 _MS_PER_S = 1_000

@@ -1,5 +1,7 @@
 """What a fault in one game, and what one client's games, cost the others: nothing."""
 
+import resource
+
 import numpy as np
 import pytest
 from playing import Playing, S, duel_spec, games_config
@@ -85,6 +87,23 @@ def test_a_game_whose_start_cannot_be_written_does_not_wait_for_players_it_has(
         host.join(game, "ben")
     assert game.phase is Phase.ERROR
     assert host.slots.n_taken == 0
+    host.close()
+
+
+def test_a_game_whose_journal_takes_no_action_is_over_and_says_why(tmp_path):
+    host = Playing(folder=tmp_path / "host-0")
+    bad, good = host.start(), host.start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (host.files.n_bytes(bad.game_id) + 1, hard))
+    try:
+        with pytest.raises(GameError, match="cannot be written: File too large") as refused:
+            host.submit(bad, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refused.value.reason == "WRONG_PHASE"
+    assert (bad.phase, bad.row) == (Phase.ERROR, -1)
+    assert [game_id for game_id, _ in host.faults][:1] == [bad.game_id]
+    assert pass_tick(host, good) == 1
     host.close()
 
 

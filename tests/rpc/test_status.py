@@ -61,7 +61,7 @@ def test_a_refusal_carries_status_and_detail():
     )
 
 
-@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED])
+@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED])
 def test_a_stream_that_was_cut_is_worth_another_try(code):
     assert is_transient(code, was_connected=False)
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from farm.config.convert import to_config
-from farm.errors import LeftoversError, SharedMemoryFullError
+from farm.errors import SharedMemoryFullError
 from farm.shm.control import ChildState
 from farm.shm.groups import Amount, GroupKind, Released, Settled, attach_groups
 from farm.shm.ring import RingProducer
@@ -311,13 +311,22 @@ def test_the_next_farm_of_the_same_config_goes_on_and_waits_on(dead, config_of):
     assert list_segments(again.instance) == []
 
 
-@pytest.mark.parametrize(
-    ("n_bytes", "ring", "was"), [(SMALL, 1, LARGE), (MIDDLE, 0, SMALL), (MIDDLE, 1, LARGE)]
-)
-def test_one_that_wants_another_size_is_refused_as_ever(dead, config_of, n_bytes, ring, was):
-    with pytest.raises(LeftoversError, match=f"was {was} and is {n_bytes} now .ring {ring}"):
-        Farm(config_of(n_bytes))
-    assert dead.capacities() == {0: SMALL, 1: LARGE}
+@pytest.mark.parametrize(("n_bytes", "differ"), [(SMALL, {1}), (MIDDLE, {0, 1})])
+def test_one_that_wants_yet_another_size_waits_with_all_that_differ(
+    dead, config_of, n_bytes, differ
+):
+    again = Farm(config_of(n_bytes))
+    assert again.capacities() == dead.capacities() == {0: SMALL, 1: LARGE}
+    assert again.segments.balance().owed == {"trainer": 3}
+    assert again.replacements.workers == differ
+    for worker in differ:
+        again.end(worker)
+    again.take("trainer")
+    assert again.replacements.poll(SECOND)
+    assert again.capacities() == {0: n_bytes, 1: n_bytes}
+    assert again.segments.balance().exact
+    again.segments.end()
+    assert list_segments(again.instance) == []
 
 
 def test_one_that_is_to_discard_it_removes_all_of_it(dead, config_of):
