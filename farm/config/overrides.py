@@ -49,23 +49,24 @@ def screen(overrides: Sequence[str], options: Mapping[str, Sequence[str]]) -> No
 
 
 def for_hydra(overrides: Sequence[str]) -> list[str]:
-    """The same overrides, mappings that the schema takes whole by `++`.
+    """The same overrides, values of a key by `++`: they hold whether or not a file has the key.
 
-    Hydra would else hold the names in them against those that a file has; so it adds them to those.
+    Hydra would else refuse a key that the chosen files leave to the schema, and hold the names of a
+    mapping against those that a file has; so it adds them to those.
     """
-    return [
-        f"++{text}" if isinstance(_default_of(text.partition("=")[0].strip()), dict) else text
-        for text in overrides
-    ]
+    return [_by_force(text) if _key_of(text) in field_index() else text for text in overrides]
 
 
-def _default_of(key: str) -> Value:
-    field = field_index().get(key)
-    return field.default if field else None
+def _by_force(text: str) -> str:
+    return text if text.startswith("~") else f"++{text.lstrip('+')}"
+
+
+def _key_of(text: str) -> str:
+    return text.partition("=")[0].strip().lstrip("+~").strip()
 
 
 def _parse(parser: OverridesParser, text: str) -> Override:
-    key = text.partition("=")[0].lstrip("+~").strip()
+    key = _key_of(text)
     try:
         override = parser.parse_override(text)
     except HydraException as error:
