@@ -218,7 +218,7 @@ def _server(
     """The server, not bound yet, and its health."""
     tokens_file = ctx.config.security.tokens_file
     return make_server(
-        GameService(desk, secrets.token_bytes(TOKEN_BYTES)).handlers(),
+        GameService(desk).handlers(),
         GAME_SERVICE,
         ErrorInterceptor(ctx.log, lambda: ctx.slot.add("rpc_errors", 1)),
         ctx.config.serve.client_timeout_s,

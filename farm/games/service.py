@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import hmac
 import itertools
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from farm.rpc import names
 from farm.rpc.v1 import games_pb2
 from farm.serve.caller import caller
 
-_MAC_BYTES = 8
+_MARK_DIGITS = 16
 _MS_PER_S = 1_000
 _NS_PER_US = 1_000
 
@@ -32,12 +31,10 @@ class GameService:
 
     Args:
         desk: what all handlers share.
-        secret: of this host, by which it knows the page tokens that it gave out.
     """
 
-    def __init__(self, desk: Desk, secret: bytes) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._secret = secret
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What the server registers."""
@@ -116,7 +113,7 @@ class GameService:
         self._desk.check_open()
         wanted = parse(games_pb2.ListGamesRequest, request)
         phases, page_size = phases_of(wanted), page_size_of(wanted)
-        after = self._page_start(wanted.page_token)
+        after = _page_start(wanted.page_token)
         found = (
             game
             for game in self._desk.host.games()
@@ -125,7 +122,7 @@ class GameService:
         page = list(itertools.islice(found, page_size + 1))
         reply = games_pb2.ListGamesResponse(games=map(views.info, page[:page_size]))
         if len(page) > page_size:
-            reply.next_page_token = self._page_token(page[page_size - 1].game_id)
+            reply.next_page_token = _page_token(page[page_size - 1].game_id)
         return reply
 
     def _join(self, request: bytes) -> Message:
@@ -216,29 +213,32 @@ class GameService:
         host.touch(game, seat, time.monotonic_ns())
         return frozenset(one for one in everybody if game.sides[one] == game.sides[seat])
 
-    def _page_token(self, game_id: int) -> str:
-        """Where the next page begins: not to be guessed, so that no client builds on it."""
-        mac = hmac.digest(self._secret, str(game_id).encode(), hashlib.sha256)[:_MAC_BYTES]
-        return f"{game_id:x}.{mac.hex()}"
 
-    def _page_start(self, token: str) -> int:
-        """The id behind which a page begins.
+def _page_token(game_id: int) -> str:
+    """Where the next page begins, on this host and on the one that replaces it.
 
-        Raises:
-            GameError: BAD_REQUEST, the token was not given out.
-        """
-        if not token:
-            return -1
-        number = token.partition(".")[0]
-        try:
-            game_id = int(number, 16) if number.isascii() and len(number) <= 16 else -1  # noqa: PLR2004
-        except ValueError:
-            game_id = -1
-        if game_id < 0 or not hmac.compare_digest(
-            self._page_token(game_id).encode(), token.encode()
-        ):
-            raise GameError("BAD_REQUEST", "page_token: this host gave out no such one")
-        return game_id
+    Marked, so that no client takes it for a number to count with; there is nothing to keep secret.
+    """
+    mark = hashlib.sha256(f"ListGames after {game_id}".encode()).hexdigest()[:_MARK_DIGITS]
+    return f"{game_id:x}.{mark}"
+
+
+def _page_start(token: str) -> int:
+    """The id behind which a page begins.
+
+    Raises:
+        GameError: BAD_REQUEST, no host gave out the token.
+    """
+    if not token:
+        return -1
+    number = token.partition(".")[0]
+    try:
+        game_id = int(number, 16) if number.isascii() and len(number) <= 16 else -1  # noqa: PLR2004
+    except ValueError:
+        game_id = -1
+    if game_id < 0 or token != _page_token(game_id):
+        raise GameError("BAD_REQUEST", "page_token: no ListGames gave out such a one")
+    return game_id
 
 
 def _has_news(game: HostedGame, after_tick: int) -> bool:

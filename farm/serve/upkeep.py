@@ -48,7 +48,11 @@ class Upkeep:
         looks = [self._look(index, ring) for index, ring in enumerate(self._hub.rings)]
         for event, stall in self._watch.look(now_ns, looks, warn_ns):
             say = self._log.warning if event == "ring_stalled" else self._log.info
-            say(event, **asdict(stall))
+            told = asdict(stall) | {"ring": stall.worker}
+            del told["worker"]  # in a line of the log, that is who speaks
+            if stall.last_ack_age_s < 0:
+                told["last_ack_age_s"] = None
+            say(event, **told)
 
     def _look(self, index: int, ring: Ring) -> Look:
         holding = [group for group in self._hub.groups if group.policy.holds]

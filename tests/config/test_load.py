@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from msgspec import structs
 
 from farm.config.fields import fields
 from farm.config.load import (
@@ -384,6 +385,15 @@ def test_threads_that_compose_at_once_do_not_disturb_each_other():
     with ThreadPoolExecutor(3) as pool:
         composed = pool.map(lambda n: compose([f"worker.count={n}"]), counts)
         assert [one.config.worker.count for one in composed] == list(counts)
+
+
+def test_staging_is_production_with_logs_that_tell_more():
+    staging, production = (
+        structs.asdict(compose([f"env={env}"]).config) for env in ("staging", "prod")
+    )
+    differ = {part for part in staging if staging[part] != production[part]}
+    assert differ == {"telemetry"}
+    assert staging["telemetry"] == structs.replace(production["telemetry"], level="debug")
 
 
 def test_composing_warns_of_nothing():

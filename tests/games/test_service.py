@@ -155,6 +155,16 @@ def test_games_are_listed_by_id_in_pages_and_by_phase(shared):
     assert not everything.next_page_token
 
 
+def test_a_page_token_outlives_its_host(host, connect):
+    before = connect(host())
+    made = [before.create().game_id for _ in range(2)]
+    token = before.unary(names.LIST_GAMES, page_size=1).next_page_token
+    after = connect(host())
+    after.create(), after.create()
+    page = after.unary(names.LIST_GAMES, page_token=token)
+    assert [game.game_id for game in page.games] == [made[1]]
+
+
 @pytest.mark.parametrize("token", ["x", "AAAA", "é" * 30, "0" * 4000])
 def test_a_page_token_that_was_not_given_out_is_refused(shared, token):
     with pytest.raises(RefusedError) as refused:

@@ -1,5 +1,7 @@
 """Groups over restarts of their service, and what is told of them meanwhile."""
 
+import json
+
 import grpc
 import pytest
 from grouping import (
@@ -120,9 +122,10 @@ def test_a_ring_that_stands_is_told_with_who_holds_it(serve, capfd):
         take(member, serving.ring.n_written)
         serving.wait(lambda: not stats(serving).stalls, "the end of the stall")
     serving.stop_service()
-    logged = "".join(capfd.readouterr())
-    assert logged.count("ring_stalled") >= 1
-    assert logged.count("ring_flowing") == 1
+    logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    stalled = [line for line in logged if line["event"] == "ring_stalled"]
+    assert (stalled[0]["ring"], stalled[0]["last_ack_age_s"]) == (0, None)
+    assert len([line for line in logged if line["event"] == "ring_flowing"]) == 1
 
 
 def test_the_groups_segment_tells_members_leases_and_acknowledgements(serve):

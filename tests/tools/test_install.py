@@ -1,6 +1,7 @@
 """tools/install.sh below a folder of the test, which is all that it may touch there."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ SCRIPT = ROOT / "tools" / "install.sh"
 PLACES = {
     "farm.service": "etc/systemd/system/farm.service",
     "farm@.service": "etc/systemd/system/farm@.service",
+    "farm-recordings.service": "etc/systemd/system/farm-recordings.service",
+    "farm-recordings.timer": "etc/systemd/system/farm-recordings.timer",
     "farm.sysusers": "etc/sysusers.d/farm.conf",
     "farm.tmpfiles": "etc/tmpfiles.d/farm.conf",
 }
@@ -98,6 +101,19 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(tmp_path, root):
     assert "would run: systemctl enable -q farm.service" in for_real.stdout
 
 
+def test_recordings_go_where_it_was_told_and_the_next_update_leaves_that_alone(tmp_path, root):
+    wheel = make_wheel(tmp_path)
+    done = install("--wheel", wheel, "--root", root, "--recordings", "s3://games/machine-1/")
+    assert done.returncode == 0, done.stderr
+    said = root / "etc/farm/recordings.env"
+    assert said.read_text().splitlines()[-1] == "FARM_RECORDINGS=s3://games/machine-1"
+    before = said.stat().st_mtime_ns
+    assert "nothing has changed" in install("--wheel", wheel, "--root", root).stdout
+    assert said.stat().st_mtime_ns == before
+    for_real = install("--wheel", wheel, "--recordings", "s3://games", "--dry-run")
+    assert "systemctl enable -q --now farm-recordings.timer" in for_real.stdout
+
+
 def test_it_runs_from_a_wheel_where_the_unit_lies_beside_it(tmp_path, root):
     """tools/deploy/farm.yaml unpacks the wheel and runs the script in it."""
     deploy = tmp_path / "deploy"
@@ -117,6 +133,9 @@ def test_it_runs_from_a_wheel_where_the_unit_lies_beside_it(tmp_path, root):
         (["--wheel", "/absent.whl"], "no wheel at /absent.whl"),
         (["--wheels", "x"], "unknown option --wheels"),
         (["--wheel", "x", "--overrides", "a=1\nb=2"], "--overrides must be one line"),
+        (["--wheel", "x", "--recordings", "/mnt/games"], "not s3://BUCKET/PREFIX"),
+        (["--wheel", "x", "--recordings", "s3://"], "not s3://BUCKET/PREFIX"),
+        (["--wheel", "x", "--recordings", "s3://games/a b"], "not s3://BUCKET/PREFIX"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(root, args, words):
@@ -137,6 +156,42 @@ def test_a_wheel_in_s3_is_fetched_with_the_aws_command(tmp_path, root):
     assert done.returncode == 0, done.stderr
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     assert (root / "opt/farm/.wheel").read_text().strip() == digest
+
+
+SECRET = {"tls.crt": "certificate\n", "tls.key": "key\n", "tokens": "eval observe ab12\n"}
+
+
+def store(aws, secret):
+    verb = "create-secret" if secret is SECRET else "put-secret-value"
+    name = ["--name" if secret is SECRET else "--secret-id", "farm-tls"]
+    command = ["aws", "secretsmanager", verb, *name, "--secret-string", json.dumps(secret)]
+    subprocess.run(command, env=aws, check=True, capture_output=True)
+
+
+@pytest.mark.deploy
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_certificate_key_and_tokens_come_from_a_secret_and_are_the_farms_alone(aws, tmp_path, root):
+    args = ("--wheel", make_wheel(tmp_path), "--root", root, "--tls-secret", "farm-tls")
+    missing = install(*args, **aws)
+    assert missing.returncode == 1
+    assert "cannot read the secret farm-tls" in missing.stderr
+    store(aws, SECRET)
+    assert install(*args, **aws).returncode == 0
+    for name, text in SECRET.items():
+        file = root / "etc/farm" / name
+        assert (file.read_text(), file.stat().st_mode & 0o777) == (text, 0o600)
+    before = (root / "etc/farm/tls.crt").stat().st_mtime_ns
+    store(aws, SECRET | {"tls.key": "another\n"})
+    rotated = install(*args, **aws)
+    assert f"writes {root}/etc/farm/tls.key" in rotated.stdout
+    assert "nothing has changed" in rotated.stdout  # that a restart would be needed for
+    assert (root / "etc/farm/tls.key").read_text() == "another\n"
+    assert (root / "etc/farm/tls.crt").stat().st_mtime_ns == before
+    store(aws, {"tls.crt": "certificate"})
+    wrong = install(*args, **aws)
+    assert wrong.returncode == 1
+    assert "no JSON object with tls.crt, tls.key and tokens" in wrong.stderr
+    assert (root / "etc/farm/tls.key").read_text() == "another\n"
 
 
 @pytest.mark.deploy

@@ -16,6 +16,7 @@ from farm.config.fields import field_index
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "systemd"
 UNIT, TEMPLATE = FOLDER / "farm.service", FOLDER / "farm@.service"
+RECORDINGS, TIMER = FOLDER / "farm-recordings.service", FOLDER / "farm-recordings.timer"
 MAX_EXPOSURE = 20
 """Of 100, the unit of --threshold; what is left open is explained at the end of the unit."""
 
@@ -31,11 +32,18 @@ def settings(unit):
 
 @needs_systemd
 @pytest.mark.parametrize(
-    ("unit", "name"), [(UNIT, "farm.service"), (TEMPLATE, "farm@blue.service")]
+    ("unit", "name"),
+    [
+        (UNIT, "farm.service"),
+        (TEMPLATE, "farm@blue.service"),
+        (RECORDINGS, "farm-recordings.service"),
+        (TIMER, "farm-recordings.timer"),
+    ],
 )
 def test_systemd_finds_nothing_wrong_with_it(tmp_path, unit, name):
-    copy = tmp_path / unit.name
-    copy.write_text(unit.read_text().replace("/opt/farm/bin/farm", "/bin/true"))
+    for one in {unit, RECORDINGS}:
+        text = re.sub("(/opt/farm/bin/farm|(?<==)aws) ", "/bin/true ", one.read_text())
+        (tmp_path / one.name).write_text(text)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", tmp_path / name],
         capture_output=True,
@@ -46,7 +54,7 @@ def test_systemd_finds_nothing_wrong_with_it(tmp_path, unit, name):
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", [UNIT, TEMPLATE], ids=["farm", "farm@"])
+@pytest.mark.parametrize("unit", [UNIT, TEMPLATE, RECORDINGS], ids=["farm", "farm@", "recordings"])
 def test_its_sandbox_leaves_little_open(unit):
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=yes", f"--threshold={MAX_EXPOSURE}", unit],
