@@ -12,7 +12,7 @@ is half full and another has nothing to take, what the silent one has goes to th
 
 While the farm drains there is no such ring, and the silent one holds up the end instead: it loses
 what it has all the same. Who has everything that is left is told so (`try_last_word`), as a client
-that collects a list of so many would wait for the rest of it.
+that collects a list of so many would wait for the rest of it; so is who has all of a ring that is full.
 
 A stream never holds a ring. It starts at the oldest record while streams move the rings, and at the
 newest once a group does: it is there to watch, and what the group has yet to take may be a lot.
@@ -128,9 +128,20 @@ class Hub:
         ]
         return sum(other.reclaim() for other in silent) > 0
 
-    def try_last_word(self, member: Member) -> bytes | None:
-        """A message for a member that has all there is, once, if the farm drains."""
-        return member.try_last_word() if self.is_draining else None
+    def try_last_word(self, member: Member, now_ns: int, limits: Limits) -> bytes | None:
+        """A message for a member that has all there is, once, if the farm waits for it.
+
+        It drains, or a ring that is full has stood still for `serve.lease_s` as the member's group
+        holds it: what it has may be less than its client collects, or takes for half its credit.
+        """
+        is_awaited = self.is_draining or (
+            member.is_silent(now_ns, limits)
+            and any(
+                ring.is_full and member.group.has_half_of(index)
+                for index, ring in enumerate(self.rings)
+            )
+        )
+        return member.try_last_word() if is_awaited else None
 
     def open_stream(self, wanted: RecordFilter) -> Stream:
         """An observer comes."""
