@@ -12,7 +12,7 @@ is half full and another has nothing to take, what the silent one has goes to th
 
 While the farm drains there is no such ring, and the silent one holds up the end instead: it loses
 what it has all the same. Who has everything that is left is told so (`try_last_word`), as a client
-that collects a list of so many would wait for the rest of it; so is who has all of a ring that is full.
+that collects a list of so many would wait for the rest of it; so is who has all of a full ring.
 
 A stream never holds a ring. It starts at the oldest record while streams move the rings, and at the
 newest once a group does: it is there to watch, and what the group has yet to take may be a lot.
