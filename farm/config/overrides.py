@@ -49,12 +49,32 @@ def screen(overrides: Sequence[str], options: Mapping[str, Sequence[str]]) -> No
 
 
 def for_hydra(overrides: Sequence[str]) -> list[str]:
-    """The same overrides, values of a key by `++`: they hold whether or not a file has the key.
+    """The same overrides, values of keys by `++`: they hold whether or not a file has the key.
 
     Hydra would else refuse a key that the chosen files leave to the schema, and hold the names of a
     mapping against those that a file has; so it adds them to those.
     """
-    return [_by_force(text) if _key_of(text) in field_index() else text for text in overrides]
+    return [
+        _by_force(text) if _key_of(text) in field_index() or _is_laid_over(text) else text
+        for text in overrides
+    ]
+
+
+def combined(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """Overrides and later ones on top; of those for one key, the last.
+
+    Values laid over a section, as in `match={cities:0}`, leave the option in place that was chosen.
+    """
+    by_key: dict[str, str] = {}
+    for text in (*before, *more):
+        key = f"{_key_of(text)}={{}}" if _is_laid_over(text) else _key_of(text)
+        by_key.pop(key, None)
+        by_key[key] = text
+    return tuple(by_key.values())
+
+
+def _is_laid_over(text: str) -> bool:
+    return _key_of(text) in sections() and text.partition("=")[2].lstrip().startswith("{")
 
 
 def _by_force(text: str) -> str:

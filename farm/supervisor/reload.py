@@ -20,6 +20,7 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
+from farm.config.overrides import combined
 from farm.config.reload import ReloadPlan, plan_reload
 from farm.config.schema import FarmConfig
 from farm.errors import ConfigError, FarmError
@@ -232,13 +233,3 @@ class Reloader:
     def _over(self) -> None:
         if self._manager is not None:
             self._manager.reloaded()
-
-
-def combined(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
-    """Overrides and later ones on top; of those for one key, the last."""
-    by_key: dict[str, str] = {}
-    for text in (*before, *more):
-        key = text.partition("=")[0].lstrip("+~").strip()
-        by_key.pop(key, None)
-        by_key[key] = text
-    return tuple(by_key.values())

@@ -6,7 +6,7 @@ from farm.config.load import compose
 from farm.errors import ConfigError, SharedMemoryFullError
 from farm.shm.control import ChildState, ControlBlock, FarmState
 from farm.shm.requests import read_answer, write_request
-from farm.supervisor.reload import Reloader, combined
+from farm.supervisor.reload import Reloader
 from farm.telemetry import log
 
 SECOND = 1_000_000_000
@@ -291,12 +291,3 @@ def test_a_late_child_is_named_in_the_answer(farm):
     farm.acknowledge("rollout-1")
     farm.reloader.poll(11 * SECOND)
     assert read_answer(farm.control).late == ("rollout-0",)
-
-
-def test_of_overrides_for_one_key_the_last_one_counts():
-    before = ("match=ffa4", "worker.count=2", "seed=7")
-    assert combined(before, ("worker.count=3", "match=duel")) == (
-        "seed=7",
-        "worker.count=3",
-        "match=duel",
-    )
