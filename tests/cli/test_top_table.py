@@ -150,7 +150,7 @@ def test_a_ring_found_full_twice_at_the_same_place_stands_still_and_its_holder_i
     assert rows(before, None).stalls == ()
     assert [(ring.worker, ring.full_s) for ring in rows(later, now).stalls] == [(1, 5.0)]
     line = shown(rows(later, now)).splitlines()[-1]
-    assert "ring 1 has been full for 5 s (97%) and stands still" in line
+    assert "ring 1 has been full for at least 5 s (97%) and stands still" in line
     assert "group trainers holds it, members: 0, last acknowledged: 12 s ago" in line
 
 
