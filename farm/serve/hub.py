@@ -30,6 +30,7 @@ from farm.serve.member import Member
 from farm.serve.policy import Policy
 from farm.serve.rings import Ring
 from farm.serve.stream import Stream
+from farm.shm.groups import SUBMITTED_RING
 
 _EVERYTHING = RecordFilter()
 
@@ -172,7 +173,9 @@ class Hub:
         """What one more member of a group may hold at most: less, the more members it has.
 
         Members that could hold all of the rings together would wait for more while the rings, full,
-        wait for them. Half of the rings and no more, as a ring is full before its last byte.
+        wait for them. Half of the rings and no more, as a ring is full before its last byte; and of
+        those of workers, which are full together when they wait, as others may hold nothing.
         """
-        capacity_bytes = sum(ring.view.capacity for ring in self.rings)
+        rings = [ring for ring in self.rings if ring.worker < SUBMITTED_RING] or self.rings
+        capacity_bytes = sum(ring.view.capacity for ring in rings)
         return capacity_bytes // (2 * (n_members + 1))

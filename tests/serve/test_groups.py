@@ -346,3 +346,9 @@ def test_a_silent_member_does_not_hold_up_the_end_of_a_drain_while_another_is_th
             assert sequences(batch) == lost
             heir.ack(batch.batch_id)
             serving.wait(lambda: head(serving) == tail(serving), "everything acknowledged")
+
+
+def test_the_credit_goes_by_the_rings_of_workers_as_that_of_submissions_may_hold_nothing(serve):
+    serving = serve(takes_in=True, capacity_bytes=1 << 16, credit_bytes=1 << 24)
+    with subscriber(serving, group="a") as member:
+        assert member.started.credit_bytes == 1 << 15
