@@ -38,7 +38,7 @@ from farm.errors import (
 )
 from farm.policies.registry import POLICY_NAMES
 from farm.shm.balance import Balance
-from farm.shm.control import ControlBlock
+from farm.shm.control import ControlBlock, FarmState
 from farm.shm.wake import Doorbell
 from farm.supervisor import ports, warm_stamp
 from farm.supervisor.arbiter import Arbiter, Rules
@@ -249,7 +249,7 @@ class _Farm:
 
     def prepare(self, config: FarmConfig) -> None:
         """Make the rings of the workers of a config that is to come."""
-        self.segments.grow(config)
+        self.segments.prepare(config)
 
     def follow(self, config: FarmConfig, plan: ReloadPlan, epoch: int) -> None:
         """Be as another config says."""
@@ -268,9 +268,16 @@ class _Farm:
             bell.ring()
 
     def poll(self, now_ns: int) -> bool:
-        """A turn of the arbiter's loop; True while children have yet to take a config."""
+        """A turn of the arbiter's loop; True while children have yet to take a config or a ring."""
         log.poll()
-        return self.reloader is not None and self.reloader.poll(now_ns)
+        hurries = self.reloader is not None and self.reloader.poll(now_ns)
+        if self.control.state is not FarmState.RUNNING or self.control.draining:
+            return hurries
+        replacements = self.segments.replacements
+        if replacements.poll(now_ns):
+            assert self.arbiter is not None
+            self.arbiter.want(self._services(producing=True))
+        return replacements.is_moving or hurries
 
     def reload(self) -> None:
         """Somebody asks for the config to be read again."""
@@ -293,10 +300,15 @@ class _Farm:
         return self.control.game_addresses[:n_hosts]
 
     def _services(self, *, producing: bool) -> tuple[ChildSpec, ...]:
-        """What runs for as long as the farm does, replaced since for what its children need."""
+        """What runs for as long as the farm does, replaced since for what its children need.
+
+        Workers whose rings wait for another capacity are left out.
+        """
+        waiting = self.segments.replacements.workers
         return tuple(
             structs.replace(spec, settings=self._settings.get(spec.role, 0))
             for spec in _services(self.config, producing=producing)
+            if spec.role != ROLLOUT_ROLE or spec.index not in waiting
         )
 
     def drain(self, deadline_s: float) -> None:
@@ -442,7 +454,8 @@ def _bells(stack: ExitStack) -> list[Doorbell]:
 
 
 def _notifier(farm: _Farm, stack: ExitStack) -> Notifier | None:
-    describe = StatusLine(farm.control, farm.refusal)
+    waits = farm.segments.replacements.owed_bytes
+    describe = StatusLine(farm.control, farm.refusal, waits)
     notifier = Notifier.take(os.environ, os.getpid(), describe)
     if notifier is not None:
         stack.callback(notifier.close)

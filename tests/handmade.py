@@ -9,7 +9,8 @@ import numpy as np
 
 from farm.rpc.v1 import experience_pb2
 from farm.shm.ring import RingProducer
-from farm.shm.ring_layout import create_ring
+from farm.shm.ring_layout import attach_ring, create_ring
+from farm.shm.successor import create_successor, succeed
 from farm.spec.observation import frame_bytes, memory_bytes
 from farm.spec.tiles import FOG
 from farm.spec.trajectory import RECORD_HEADER, policy_hash
@@ -149,6 +150,7 @@ class HandMadeRing:
     """A real ring, and its producer by hand."""
 
     def __init__(self, instance, worker=0, capacity_bytes=1 << 20):
+        self._instance = instance
         self.segment = create_ring(instance, worker, capacity_bytes)
         self.producer = RingProducer(self.segment)
         self.worker = worker
@@ -173,6 +175,15 @@ class HandMadeRing:
         self.producer.publish()
         self.n_written += 1
         return True
+
+    def replace(self, capacity_bytes):
+        """Have one of another capacity in its place; there is nothing in it, and it goes on."""
+        del self.producer
+        with create_successor(self._instance, self.worker, capacity_bytes) as successor:
+            succeed(self.segment, successor)
+        # Whoever reads the old one lets go of it.
+        self.segment = attach_ring(self._instance, self.worker)
+        self.producer = RingProducer(self.segment)
 
     def close(self):
         self.segment.close()

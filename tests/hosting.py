@@ -177,10 +177,14 @@ class RefusedError(Exception):
 
 
 class Calls:
-    """Calls of the service by their names, with the fields of the request; nothing is checked."""
+    """Calls of the service by their names, with the fields of the request; nothing is checked.
 
-    def __init__(self, address):
+    With a token they are made by its bearer, which streams are not.
+    """
+
+    def __init__(self, address, token=None):
         self.channel = grpc.insecure_channel(address)
+        self._metadata = None if token is None else [("authorization", f"Bearer {token}")]
 
     def close(self):
         self.channel.close()
@@ -189,7 +193,7 @@ class Calls:
         """A unary call of bytes."""
         call = self.channel.unary_unary(names.method_path(method, names.GAME_SERVICE))
         try:
-            return call(data, timeout=timeout_s)
+            return call(data, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise RefusedError(error) from None
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from farm.config.schema import GamesConfig, RewardConfig
 from farm.engine.state import Games
-from farm.games.events import EventBus
+from farm.games.bus import EventBus
 from farm.games.host import Host, Sources
 from farm.games.journal import Journal
 from farm.games.journal_files import JournalFiles
@@ -57,7 +57,7 @@ class Playing:
             self.slots,
             self.bus,
             sources,
-            on_fault=lambda game, error: self.faults.append((game.game_id, error)),
+            on_fault=lambda game, error: self.faults.append((game and game.game_id, error)),
         )
         self.files = None
         if folder is not None:

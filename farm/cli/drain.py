@@ -24,7 +24,8 @@ from farm.shm.balance import Balance, read_balance
 from farm.shm.control import ControlBlock
 from farm.shm.groups import attach_groups
 from farm.shm.lease import running_pid
-from farm.shm.ring_layout import attach_ring, ring_indexes
+from farm.shm.ring_layout import attach_ring, attach_ring_segment, is_replaced, ring_indexes
+from farm.shm.segment import Segment
 from farm.spec.trajectory import N_STEPS_OFFSET
 from farm.supervisor.segments import owed_records
 from farm.supervisor.signals import WATCHED, SignalQueue
@@ -81,8 +82,19 @@ def _drain_running(instance: str, pid: int, deadline_s: float) -> Balance:
         while running_pid(instance) == pid:
             if time.monotonic() > until:
                 raise FarmError(f"the farm {instance!r}, process {pid}, does not stop; see its log")
+            rings = [(ring, _newest(segment, stack)) for ring, segment in rings]
             time.sleep(LOOK_S)
         return read_balance(groups, rings, experiences_at=N_STEPS_OFFSET, running=False)
+
+
+def _newest(ring: Segment, stack: ExitStack) -> Segment:
+    """A ring, or the one that took its place before the farm heard that it shall drain."""
+    if not is_replaced(ring):
+        return ring
+    try:
+        return stack.enter_context(attach_ring_segment(ring.name, readonly=True))
+    except SegmentAbsentError:
+        return ring
 
 
 def _drain_dead(instance: str, deadline_s: float) -> Balance | None:

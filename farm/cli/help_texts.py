@@ -46,7 +46,7 @@ examples:
 
 A farm that was killed, or stopped before its groups had everything, keeps its rings in shared
 memory. The next `farm up` of its name goes on with them. It refuses to start if it cannot (another
-ring.bytes, another build) and a group is owed something: `farm drain` or --discard decides.
+build, say) and a group is owed something: `farm drain` or --discard decides.
 
 A first start compiles the kernels, which takes a minute or so; later ones serve within seconds.
 Lines are JSON when standard output is no terminal. A second Ctrl-C or SIGTERM stops at once.

@@ -4,7 +4,8 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,7 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from farm.cli.replay_show import print_still, show
-from farm.errors import EXIT_INTERNAL, EXIT_OK, UsageError
+from farm.errors import (
+    EXIT_INTERNAL,
+    EXIT_OK,
+    FarmError,
+    FileAccessError,
+    ReplayError,
+    UsageError,
+)
 from farm.replay.files import read_replays, write_bytes, write_replays
 from farm.replay.model import Replay
 from farm.replay.simulate import Verdict, verify, with_hashes
@@ -40,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         UsageError: options that do not go together, or no game of that name.
-        FileAccessError: a file cannot be opened or written.
-        ReplayError: a file holds no game, or a bad one.
+        FileAccessError: a file cannot be opened or written; --check says so and goes on.
+        ReplayError: a file holds no game, or a bad one; likewise.
     """
     _check_options(args)
     args.files = [file for path in args.files for file in _files(path)]
@@ -83,47 +91,121 @@ def _files(path: Path) -> list[Path]:
     return sorted(found)
 
 
-def _games(args: argparse.Namespace) -> Iterator[Game]:
-    """The games that were chosen, of all files."""
+def _games(
+    args: argparse.Namespace, on_error: Callable[[FarmError], None] | None = None
+) -> Iterator[Game]:
+    """The games that were chosen, of all files.
+
+    Args:
+        args: the command's.
+        on_error: told of a file whose rest cannot be read, and the next one follows; None raises.
+    """
     found = False
     before = 0
     for path in args.files:
-        for place, (replay, read_bytes, note) in enumerate(read_replays(path)):
-            if args.game is None or args.game in {replay.game_id, str(place)}:
-                found = True
-                yield Game(path, place, replay, before + read_bytes, note)
-        before += path.stat().st_size
+        try:
+            for place, (replay, read_bytes, note) in enumerate(read_replays(path)):
+                if args.game is None or args.game in {replay.game_id, str(place)}:
+                    found = True
+                    yield Game(path, place, replay, before + read_bytes, note)
+        except (FileAccessError, ReplayError) as error:
+            if on_error is None:
+                raise
+            found = True
+            on_error(error)
+        before += _n_bytes(path)
     if not found:
         raise UsageError(f"--game {args.game}: no game has this number, from 0, or id")
 
 
+def _n_bytes(path: Path) -> int:
+    """Size of a file; 0 of one that is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _verify(args: argparse.Namespace) -> int:
-    """A line for each game, or with --check for each that differs, and the sums."""
-    n_games = n_ticks = n_hashes = n_bare = n_mismatches = 0
+    """A line for each game, or with --check for each that differs, and the sums.
+
+    With --check a file that cannot be read is named and passed over.
+    """
+    sums, errors = Sums(), list[FarmError]()
     start_ns = time.monotonic_ns()
     with _progress() as progress:
-        total_bytes = sum(path.stat().st_size for path in args.files if path.exists())
+
+        def note(error: FarmError) -> None:
+            errors.append(error)
+            print(f"farm: {error}", file=sys.stderr)
+
+        total_bytes = sum(map(_n_bytes, args.files))
         task = progress.add_task("starting (a first run compiles the rules)", total=total_bytes)
-        for game in _games(args):
-            verdict = verify(game.replay)
-            n_games += 1
-            n_ticks += verdict.n_ticks
-            n_hashes += verdict.n_hashes
-            n_bare += verdict.n_hashes == 0
-            n_mismatches += not verdict.agrees
+        for game in _games(args, note if args.check else None):
+            try:
+                verdict = _verdict(game)
+            except ReplayError as error:
+                if not args.check:
+                    raise
+                note(error)
+                continue
+            sums.add(verdict)
             if not (args.check and verdict.agrees):
                 progress.console.out(_line(game, verdict, with_path=len(args.files) > 1))
-            words = f"games {n_games:,}, ticks {n_ticks:,}, mismatches {n_mismatches:,}"
-            progress.update(task, description=words, completed=game.done_bytes)
+            progress.update(task, description=sums.short, completed=game.done_bytes)
     if args.check:
-        seconds = (time.monotonic_ns() - start_ns) / 1e9
-        bare = f" ({_count(n_bare, 'game')} without any)" if n_bare else ""
-        print(
-            f"{_count(n_games, 'game')}, {_count(n_ticks, 'tick')}, "
-            f"{_count(n_hashes, 'hash', 'hashes')} compared{bare}, "
-            f"{_count(n_mismatches, 'mismatch', 'mismatches')}, {seconds:.1f} s"
+        unread = f"; {_count(len(errors), 'error')}, named above" if errors else ""
+        print(f"{sums.line}, {(time.monotonic_ns() - start_ns) / 1e9:.1f} s{unread}")
+    if sums.n_mismatches:
+        return EXIT_INTERNAL
+    return max((error.exit_code for error in errors), default=EXIT_OK)
+
+
+def _verdict(game: Game) -> Verdict:
+    """What comes of playing a game again.
+
+    Raises:
+        ReplayError: it cannot be played.
+    """
+    try:
+        return verify(game.replay)
+    except ValueError as error:
+        raise ReplayError(game.path, f"game {game.replay.game_id}: {error}") from error
+
+
+@dataclass(slots=True)
+class Sums:
+    """What came of all games."""
+
+    n_games: int = 0
+    n_ticks: int = 0
+    n_hashes: int = 0
+    n_bare: int = 0
+    """Games without any hash."""
+    n_mismatches: int = 0
+
+    def add(self, verdict: Verdict) -> None:
+        """Count a game."""
+        self.n_games += 1
+        self.n_ticks += verdict.n_ticks
+        self.n_hashes += verdict.n_hashes
+        self.n_bare += verdict.n_hashes == 0
+        self.n_mismatches += not verdict.agrees
+
+    @property
+    def short(self) -> str:
+        """Beside the bar."""
+        return f"games {self.n_games:,}, ticks {self.n_ticks:,}, mismatches {self.n_mismatches:,}"
+
+    @property
+    def line(self) -> str:
+        """At the end."""
+        bare = f" ({_count(self.n_bare, 'game')} without any)" if self.n_bare else ""
+        return (
+            f"{_count(self.n_games, 'game')}, {_count(self.n_ticks, 'tick')}, "
+            f"{_count(self.n_hashes, 'hash', 'hashes')} compared{bare}, "
+            f"{_count(self.n_mismatches, 'mismatch', 'mismatches')}"
         )
-    return EXIT_INTERNAL if n_mismatches else EXIT_OK
 
 
 def _count(n: int, one: str, many: str = "") -> str:

@@ -67,7 +67,7 @@ class GroupSample(Struct, frozen=True):
 
 
 class HeldRing(Struct, frozen=True):
-    """A ring that has no room for its worker at one moment."""
+    """A ring that its worker waits for at one moment: it has no room, or is to be replaced."""
 
     worker: int
     fill: float
@@ -83,6 +83,8 @@ class HeldRing(Struct, frozen=True):
     """How long it has stood still: as the farm says, or as two samples show."""
     advice: str = ""
     """What to change, if the farm says so."""
+    is_ending: bool = False
+    """It is to be replaced by one of another size (`ring.bytes`) once everything in it is taken."""
 
 
 class FarmSample(Struct, frozen=True):
@@ -219,7 +221,7 @@ def _sample(control: ControlBlock, *, running: bool) -> FarmSample:
 
 
 def _groups(instance: str) -> tuple[tuple[GroupSample, ...], tuple[HeldRing, ...]]:
-    """Every group, and the rings whose worker is parked."""
+    """Every group, and the rings whose worker is parked, or gone until one of another size."""
     with contextlib.ExitStack() as stack:
         try:
             block = stack.enter_context(attach_groups(instance, readonly=True))
@@ -232,7 +234,11 @@ def _groups(instance: str) -> tuple[tuple[GroupSample, ...], tuple[HeldRing, ...
                 stack.callback(segment.close)
                 views[worker] = RingView(segment)
         groups = tuple(_group(slot, views) for slot in block.slots())
-        held = tuple(_held(block, worker, view) for worker, view in views.items() if view.parked)
+        held = tuple(
+            _held(block, worker, view)
+            for worker, view in views.items()
+            if view.parked or view.is_ending
+        )
         return groups, held
 
 
@@ -260,6 +266,7 @@ def _held(block: GroupsBlock, worker: int, view: RingView) -> HeldRing:
         members=holder.n_members if holder else 0,
         last_ack_age_s=_ack_age_s(holder) if holder else None,
         head=view.head,
+        is_ending=view.is_ending,
     )
 
 

@@ -201,6 +201,9 @@ def _stalled(ring: HeldRing) -> str:
     # In memory nobody writes since when: it is what this tool has seen.
     bound = "" if ring.head is None else "at least "
     since = f"has been full for {bound}{ring.full_s:.0f} s ({ring.fill:.0%})"
+    if ring.is_ending:
+        waited = f"{bound}{ring.full_s:.0f} s ({ring.fill:.0%} filled)"
+        since = f"is to have another size, has waited {waited}"
     return f"ring {ring_label(ring.worker)} {since} and stands still: {holder}{advice}"
 
 

@@ -80,7 +80,7 @@ class AsyncSubscription:
 
         A list is shorter if `n` of them take more than half the credit: ask for more credit then.
         The farm grants no more than half of its rings; larger ones are `ring.bytes`. So are the
-        last ones of a farm that drains.
+        last ones of a farm that drains, and of a ring that is to have another size.
 
         Args:
             n: length of a list.

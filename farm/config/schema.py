@@ -155,8 +155,9 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class RingConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The shared-memory ring of each worker."""
 
-    bytes: Annotated[int, Meta(ge=65_536, le=1 << 34), reload("boot")] = 1 << 26
-    """Capacity in bytes, a power of two."""
+    bytes: Annotated[int, Meta(ge=65_536, le=1 << 34), reload("restart")] = 1 << 26
+    """Capacity in bytes, a power of two. A worker comes back with a ring of another capacity once
+    everything in the one before was taken; until then there is room for both."""
     submitted_bytes: Annotated[int, Meta(ge=0, le=1 << 34), reload("boot")] = 1 << 22
     """Capacity of the ring for trajectories that clients hand in, likewise; 0 takes none in."""
     when_full: Annotated[Literal["block", "drop_newest", "sample"], reload("live")] = "block"

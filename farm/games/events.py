@@ -1,19 +1,8 @@
-"""What happens in games, and the bus that tells it: synchronous and typed.
+"""What happens in games; bus.py tells it."""
 
-A bus calls whoever subscribed in the order in which they did, before `tell` returns: the journal
-before the streams. What a subscriber raises goes to who told.
-"""
-
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from farm.games.game import HostedGame
+from typing import Final
 
 EVERYBODY: Final = (1 << 16) - 1
 """Mask of all seats."""
@@ -58,53 +47,3 @@ class Event:
     text: str = ""
     seen_by: int = EVERYBODY
     """Bit s is set if seat s may learn of it; spectators learn everything."""
-
-
-class TicksPlayed(NamedTuple):
-    """Ticks of several games, one of each, that one call played."""
-
-    rows: NDArray[np.int64]
-    """int64[n]: their slots."""
-    games: "Sequence[HostedGame]"
-    """Beside `rows`."""
-
-
-OnEvent = Callable[["HostedGame", Event], None]
-OnTicks = Callable[[TicksPlayed], None]
-
-
-class EventBus:
-    """From the host to who listens."""
-
-    def __init__(self) -> None:
-        self._of_kind: dict[Kind, list[OnEvent]] = {kind: [] for kind in Kind}
-        self._of_ticks: list[OnTicks] = []
-
-    def subscribe(self, listener: OnEvent, *kinds: Kind) -> None:
-        """Have events of some kinds told, or of all if none is named."""
-        for kind in kinds or Kind:
-            self._of_kind[kind].append(listener)
-
-    def unsubscribe(self, listener: OnEvent) -> None:
-        """Have none told any more."""
-        for listeners in self._of_kind.values():
-            if listener in listeners:
-                listeners.remove(listener)
-
-    def subscribe_ticks(self, listener: OnTicks) -> None:
-        """Have played ticks told."""
-        self._of_ticks.append(listener)
-
-    def unsubscribe_ticks(self, listener: OnTicks) -> None:
-        """Have them told no more."""
-        self._of_ticks.remove(listener)
-
-    def tell(self, game: "HostedGame", event: Event) -> None:
-        """Tell an event."""
-        for listener in tuple(self._of_kind[event.kind]):
-            listener(game, event)
-
-    def tell_ticks(self, played: TicksPlayed) -> None:
-        """Tell played ticks."""
-        for listener in tuple(self._of_ticks):
-            listener(played)

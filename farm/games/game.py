@@ -77,6 +77,7 @@ class HostedGame:
         last_event: sequence of the newest.
         caller: who created it.
         owner_digest, spectator_digest: SHA-256 of these tokens; empty without spectators.
+        key_digest, key_salt: of the key that it was created with (creations.py); empty without.
         created_ns, started_ns, ended_ns: wall clock; 0 for not yet.
         resumed_ns: wall clock of when it last began to run; of games taken up alone.
         since_ns: monotonic time of the last change of phase.
@@ -101,7 +102,8 @@ class HostedGame:
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self.last_event = 0
         self.caller = ""
-        self.owner_digest = self.spectator_digest = b""
+        self.owner_digest = self.spectator_digest = self.key_digest = b""
+        self.key_salt = ""
         self.created_ns = self.started_ns = self.resumed_ns = self.ended_ns = 0
         self.since_ns = 0
         self.is_resuming = False

@@ -17,7 +17,9 @@ from farm.engine.queues import forget_orders, try_enqueue
 from farm.engine.reset import reset_game
 from farm.errors import FileAccessError, GameError
 from farm.games import kernels
-from farm.games.events import EventBus, Kind
+from farm.games.bus import EventBus
+from farm.games.creations import Created, Creations, answer
+from farm.games.events import Kind
 from farm.games.game import HostedGame
 from farm.games.journal import Journal
 from farm.games.lifecycle import OPEN, PLAYED, Phase
@@ -25,6 +27,7 @@ from farm.games.orders import Action, check_moves, sight_of
 from farm.games.presence import NS_PER_S, Presence
 from farm.games.register import OnFault, Register
 from farm.games.seats import MAX_PLAYER_BYTES, Accepted, digest_of
+from farm.games.shares import first_cost_ns
 from farm.games.slots import STILL, Slots
 from farm.games.spec import MAX_KEY, GameSpec, check, check_name, settings_of
 from farm.games.turns import Turns
@@ -32,15 +35,6 @@ from farm.policies.registry import policy_info
 
 LOOK_NS = 100_000_000
 """Between two looks at who is there and what has expired."""
-
-
-class Created(NamedTuple):
-    """The answer to a creation."""
-
-    game_id: int
-    owner_token: str
-    spectator_token: str
-    """Empty without spectators."""
 
 
 class Joined(NamedTuple):
@@ -66,6 +60,7 @@ class Host:
         register: of the games.
         turns: their ticks.
         presence: who is there.
+        creations: what was made with which key.
 
     Args:
         config: in force.
@@ -74,7 +69,7 @@ class Host:
         bus: told of everything.
         sources: of numbers and secrets.
         journal: None keeps none, until `register.journal` is set.
-        on_fault: told of games that fail by a fault of the host's own.
+        on_fault: told of faults of the host's own.
     """
 
     def __init__(
@@ -94,7 +89,7 @@ class Host:
         self._sources = sources
         self.turns = Turns(self.register, reward)
         self.presence = Presence(self.register, config)
-        self._created: dict[tuple[str, str], Created] = {}
+        self.creations = Creations()
         self._next_look_ns = 0
 
     def follow(self, config: GamesConfig, reward: RewardConfig) -> None:
@@ -120,21 +115,20 @@ class Host:
             FileAccessError: its journal cannot be begun.
         """
         _check_key(key)
-        if key and (caller, key) in self._created:
-            return self._created[caller, key]
+        if (before := self.creations.find(caller, key)) is not None:
+            return before
         spec = check(spec, self._config)
         self._check_share(caller)
         if spec.seed is None:
             spec = structs.replace(spec, seed=self._sources.new_seed())
         row = self._slots.take()
         try:
-            created, game = self._make(spec, row, caller, wall_ns)
+            created, game = self._make(spec, row, caller, key, wall_ns)
         except BaseException:
             self._slots.give_back(row)
             raise
         game.since_ns = now_ns
-        if key:
-            self._created[caller, key] = created
+        self.creations.note(game)
         self.register.tell(game, Kind.GAME_CREATED)
         self._start_if_full(game, now_ns, wall_ns)
         return created
@@ -278,6 +272,10 @@ class Host:
             self._look(now_ns, wall_ns)
         return n_ticks
 
+    def settle(self, took_ns: int) -> None:
+        """Say how long the last `poll` took, with what it set off, if it played anything."""
+        self.turns.settle(took_ns)
+
     def next_due_ns(self, now_ns: int) -> int:
         """When `poll` has to be called at the latest, if nobody calls anything before."""
         if self.turns.has_more:
@@ -285,12 +283,16 @@ class Host:
         return max(min(int(self._slots.clocks.due_ns.min()), self._next_look_ns), now_ns)
 
     def _make(
-        self, spec: GameSpec, row: int, caller: str, wall_ns: int
+        self, spec: GameSpec, row: int, caller: str, key: str, wall_ns: int
     ) -> tuple[Created, HostedGame]:
         new_token = self._sources.new_token
         game = HostedGame(self._sources.new_id(), spec, self._slots, row)
-        created = Created(game.game_id, new_token(), new_token() if spec.spectators else "")
         game.caller, game.created_ns = caller, wall_ns
+        if key:
+            game.key_digest, game.key_salt = digest_of(key), new_token()
+            created = answer(key, game)
+        else:
+            created = Created(game.game_id, new_token(), new_token() if spec.spectators else "")
         game.owner_digest = digest_of(created.owner_token)
         if spec.spectators:
             game.spectator_digest = digest_of(created.spectator_token)
@@ -357,6 +359,7 @@ class Host:
             slots.clocks.shows_all[row] = 1
             kernels.show_all(slots.games, slots.clocks, row)
         slots.clocks.tick_ns[row] = game.spec.tick_ms * 1_000_000
+        slots.clocks.cost_ns[row] = first_cost_ns(game.n_cells, game.spec.n_seats)
 
     def _wind(self, game: HostedGame, now_ns: int) -> None:
         """Start the clock of a game."""
@@ -462,11 +465,8 @@ class Host:
             except Exception as error:  # noqa: BLE001 - one game's fault is that game's end
                 self.register.fail(game, error, now_ns, wall_ns)
         self.register.forget(now_ns, int(self._config.keep_s * NS_PER_S))
-        if len(self._created) > 2 * len(self.register.by_id):
-            known = self.register.by_id
-            self._created = {
-                key: made for key, made in self._created.items() if made.game_id in known
-            }
+        if len(self.creations) > 2 * len(self.register.by_id):
+            self.creations.forget(self.register.by_id)
 
 
 def _check_key(key: str) -> None:

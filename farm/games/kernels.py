@@ -34,6 +34,7 @@ from farm.engine.state import (
 )
 from farm.engine.step import finish_tick
 from farm.games import scripts
+from farm.games.due import find_due, wind
 from farm.games.scripts import Script
 from farm.games.slots import NO_BOT, Clocks
 from farm.jit import inline, kernel
@@ -56,9 +57,6 @@ CITY_TAKEN: Final = 2
 MAX_HAPPENINGS: Final = 48
 """Of one game in one tick: two for each seat, and one for each move."""
 
-BOTS_NS: Final = 1_000_000
-"""Between two ticks of a game that nobody but bots plays in lockstep."""
-
 # Rows of `Clocks.before`, first by move, then by seat.
 _MOVER, _TARGET, _OWNER, _IS_CITY = range(4)
 _HOME, _WAITING = range(4, 6)
@@ -66,6 +64,8 @@ _REFUSED, _DONE, _TICKS = range(3)
 """What becomes of a step of a script: it cannot be, it is done, a tick is to be played."""
 # Columns of `Clocks.act_ns`.
 SUM, LONGEST, COUNT = range(3)
+# What a call counts.
+PLAYED, HAPPENED, DUE = range(3)
 
 
 @kernel
@@ -78,6 +78,8 @@ def advance(
     now_ns: int,
     act_timeout_ns: int,
     script: Script,
+    most_ns: int,
+    n_chosen: int,
     rows: NDArray[np.int64],
     happened: NDArray[np.int32],
     counts: NDArray[np.int64],
@@ -85,8 +87,9 @@ def advance(
     """Play one tick of every game that is due; or what a script says of one game, without a clock.
 
     A timed game is due at its time; one in lockstep when every living agent has acted or has an
-    order waiting, or at the end of its patience. Both ways are in one kernel because each that
-    plays ticks takes as long to compile as all others together.
+    order waiting, or at the end of its patience. Where more is due than is expected to fit into
+    `most_ns`, nothing is played: the caller chooses among `rows`, and calls again. All of it is in
+    one kernel because each that plays ticks takes as long to compile as all others together.
 
     Args:
         games: the batch.
@@ -97,9 +100,12 @@ def advance(
         now_ns: monotonic.
         act_timeout_ns: patience of games in lockstep.
         script: read.
-        rows: int64[G], set to the rows that played.
+        most_ns: what a call may be expected to take.
+        n_chosen: play so many of `rows`, which were found to be due; 0 looks for them.
+        rows: int64[G], set to the rows that are due unless they are chosen.
         happened: int32[G * MAX_HAPPENINGS, N_COLUMNS], set to what happened, by row and tick.
-        counts: int64[2], set to how many ticks were played, and how much happened.
+        counts: int64[3], set to how many ticks were played, how much happened, and how many games
+            are due.
 
     Returns:
         Steps of the script that are done: not all where one cannot be, or `happened` is full.
@@ -109,24 +115,28 @@ def advance(
     """
     counts[:] = 0
     is_again = script.row >= 0
-    n = script.steps.shape[0] if is_again else clocks.runs.size
+    n = script.steps.shape[0] if is_again else n_chosen
+    if not is_again and n_chosen == 0:
+        n, all_ns = find_due(games, queues, clocks, now_ns, rows)
+        counts[DUE] = n
+        if all_ns > most_ns and n > 1:
+            return 0
     for i in range(n):
-        g = script.row if is_again else i
+        g = script.row if is_again else rows[i]
         if is_again:
             step = _repeat(games, queues, clocks, g, script.steps[i])
             if step == _DONE:
                 continue
-            if step == _REFUSED or counts[1] + MAX_HAPPENINGS > happened.shape[0]:
+            if step == _REFUSED or counts[HAPPENED] + MAX_HAPPENINGS > happened.shape[0]:
                 return i
-        elif not (clocks.runs[g] and _is_due(games, queues, clocks, g, now_ns)):
-            continue
-        counts[1] = _play(games, queues, clocks, weights, shaped, g, is_again, happened, counts[1])
+        counts[HAPPENED] = _play(
+            games, queues, clocks, weights, shaped, g, is_again, happened, counts[HAPPENED]
+        )
         if is_again:
             clocks.acted[g, :] = 0
         else:
-            rows[counts[0]] = g
-            _wind(games, clocks, g, now_ns, act_timeout_ns)
-        counts[0] += 1
+            wind(games, clocks, g, now_ns, act_timeout_ns)
+        counts[PLAYED] += 1
     return n
 
 
@@ -231,21 +241,6 @@ def take_numbers(control: NDArray[np.uint8], n_numbers: int) -> int:
 
 
 @inline
-def _is_due(games: Games, queues: Queues, clocks: Clocks, g: int, now_ns: int) -> bool:
-    if clocks.due_ns[g] <= now_ns:
-        return True
-    if clocks.tick_ns[g]:
-        return False
-    n_asked = 0
-    for seat in range(games.n_seats[g]):
-        if games.alive[g, seat] and clocks.bot[g, seat] == NO_BOT:
-            n_asked += 1
-            if not clocks.acted[g, seat] and queues.n_orders[g, seat] == 0:
-                return False
-    return n_asked > 0
-
-
-@inline
 def _repeat(games: Games, queues: Queues, clocks: Clocks, g: int, step: NDArray[np.int32]) -> int:
     """Let a step of a script have its effect, but for that of a tick."""
     what, seat = step[0], step[1]
@@ -270,24 +265,6 @@ def _repeat(games: Games, queues: Queues, clocks: Clocks, g: int, step: NDArray[
     if what == scripts.PLAYED and clocks.bot[g, seat] == NO_BOT:
         clocks.accepted[g, seat] += 1
     return _DONE
-
-
-@inline
-def _wind(games: Games, clocks: Clocks, g: int, now_ns: int, act_timeout_ns: int) -> None:
-    """Set the time of the next tick. A clock that is late goes on from now: no ticks in a row.
-
-    A game in lockstep that asks nobody, as only bots play, takes a rest of BOTS_NS a tick.
-    """
-    clocks.asked_ns[g] = now_ns
-    clocks.acted[g, :] = 0
-    if clocks.tick_ns[g]:
-        due_ns = clocks.due_ns[g] + clocks.tick_ns[g]
-        clocks.due_ns[g] = due_ns if due_ns > now_ns else now_ns + clocks.tick_ns[g]
-    else:
-        is_asking = False
-        for seat in range(games.n_seats[g]):
-            is_asking |= bool(games.alive[g, seat]) and clocks.bot[g, seat] == NO_BOT
-        clocks.due_ns[g] = now_ns + (act_timeout_ns if is_asking else BOTS_NS)
 
 
 @inline

@@ -16,10 +16,11 @@ import grpc.aio
 from farm.config.exposure import exposed
 from farm.config.patterns import socket_path
 from farm.errors import EXIT_OK, SegmentAbsentError
+from farm.games.bus import EventBus
 from farm.games.counting import Counting
+from farm.games.creations import TOKEN_BYTES
 from farm.games.desk import Desk
 from farm.games.duty import Duty
-from farm.games.events import EventBus
 from farm.games.game import HostedGame
 from farm.games.host import Host, Sources
 from farm.games.journal import Journal
@@ -56,8 +57,6 @@ HEALTH_S = 10.0
 """Time for the port to answer after it was bound."""
 GRACE_S = 1.0
 """Time for calls to end after their streams were told to."""
-TOKEN_BYTES = 18
-"""Of a token: 144 bits, 24 characters."""
 SEED_BITS = 63
 
 
@@ -104,8 +103,11 @@ def _host(ctx: ChildContext, bus: EventBus, files: JournalFiles) -> Host:
         new_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
     )
 
-    def report(game: HostedGame, error: BaseException) -> None:
-        ctx.log.error("game_failed", game_id=game.game_id, exc_info=error)
+    def report(game: HostedGame | None, error: BaseException) -> None:
+        if game is None:
+            ctx.log.error("listener_failed", exc_info=error)
+        else:
+            ctx.log.error("game_failed", game_id=game.game_id, exc_info=error)
 
     config = ctx.config
     return Host(config.games, config.reward, Slots(config.games), bus, sources, on_fault=report)

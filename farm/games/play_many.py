@@ -18,9 +18,10 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from farm.errors import GameError
+from farm.games.bus import EventBus, TicksPlayed
 from farm.games.convert import spec_of
 from farm.games.desk import Desk, about, parse
-from farm.games.events import ENDS, Event, EventBus, Kind, TicksPlayed
+from farm.games.events import ENDS, Event, Kind
 from farm.games.game import HostedGame
 from farm.games.lifecycle import Phase
 from farm.games.rows import Packed, Rows, messages
@@ -230,6 +231,7 @@ class _Learner:
         self._ended: list[HostedGame] = []
         """Games whose rows may get the next one."""
         self._n_made = 0
+        self._fault: Exception | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -299,7 +301,13 @@ class _Learner:
         host.submit_many(*self.rows.act(rows, actions), now_ns)
 
     async def take_news(self) -> list[Packed]:
-        """What is new: ends, then what begins in their place."""
+        """What is new: ends, then what begins in their place.
+
+        Raises:
+            Exception: ticks could not be taken in; the stream is over.
+        """
+        if self._fault is not None:
+            raise self._fault
         parts = [self.rows.take_news()]
         if self.opened.autoreset and self._ended:
             ended, self._ended = self._ended, []
@@ -348,8 +356,13 @@ class _Learner:
         self._begin(places, self._make())
 
     def _on_ticks(self, played: TicksPlayed) -> None:
-        if self.rows.played(played.rows):
+        try:
+            if self.rows.played(played.rows):
+                self.news.set()
+        except Exception as error:  # the bus tells it no more; its stream ends by it
+            self._fault = error
             self.news.set()
+            raise
 
     def _on_event(self, game: HostedGame, event: Event) -> None:
         if game.game_id not in self._games:

@@ -199,6 +199,10 @@ class Recorder:
             self._write(game, game.open_seats, is_last=True)
         self._games += 1
 
+    def abandon(self, game_id: int) -> None:
+        """Let go of a game, whatever of it is not written yet."""
+        self._open.pop(game_id, None)
+
     def publish(self) -> int:
         """Make everything visible that was written since the last call; how many records."""
         producer, n_records = self._producer, self._records

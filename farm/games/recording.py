@@ -1,6 +1,7 @@
 """Which games are recorded, and what the recorder is told of them, from the bus."""
 
-from farm.games.events import ENDS, Event, EventBus, Kind, TicksPlayed
+from farm.games.bus import EventBus, TicksPlayed
+from farm.games.events import ENDS, Event, Kind
 from farm.games.game import HostedGame
 from farm.games.recorder import Player, Recorder, about_of, sources_of
 from farm.games.slots import Slots
@@ -65,8 +66,14 @@ class Recording:
         if not self._recorded:
             return
         for game in played.games:
-            if game.game_id in self._recorded:
+            if game.game_id not in self._recorded:
+                continue
+            try:
                 self._recorder.ticked(game.game_id)
+            except Exception as error:  # noqa: BLE001 - one game's fault is that game's end
+                self._recorded.discard(game.game_id)
+                self._recorder.abandon(game.game_id)
+                played.faults.append((game, error))
 
 
 def _player(game: HostedGame, seat: int) -> Player:

@@ -13,10 +13,12 @@ import msgspec
 from farm.engine.rules import variant
 from farm.engine.state import OUTCOME, TERMINATED, WINNER
 from farm.errors import FileAccessError, GameError
-from farm.games.events import EVERYBODY, Event, EventBus, Kind
+from farm.games.bus import EventBus
+from farm.games.events import EVERYBODY, Event, Kind
 from farm.games.game import HostedGame
 from farm.games.journal import Journal
 from farm.games.lifecycle import Phase, checked
+from farm.games.shares import Shares
 from farm.games.slots import Slots
 from farm.games.spec import GameSpec, max_ticks, replay_map
 from farm.games.statistics import Statistics
@@ -30,7 +32,8 @@ MAX_KEPT: Final = 4096
 MAX_KEPT_BYTES: Final = 1 << 28
 """That the boards of those may take, likewise: a quarter of a gigabyte, 1,200 of the largest."""
 
-OnFault = Callable[[HostedGame, BaseException], None]
+OnFault = Callable[[HostedGame | None, BaseException], None]
+"""Told of a fault of the host's own: of the game that it ended, or of None, where it ended none."""
 
 
 class Register:
@@ -40,7 +43,9 @@ class Register:
         slots: where the boards are.
         bus: told of everything.
         journal: None keeps none.
+        report: told of faults.
         statistics: of the players.
+        shares: what each client has had of the host's time.
         by_id: games that can be asked about, by id, which only grows.
         by_row: games by slot.
         n_open: games that are not over.
@@ -50,7 +55,7 @@ class Register:
         slots: where the boards are.
         bus: told of everything.
         journal: None keeps none.
-        on_fault: told of games that fail.
+        on_fault: told of faults.
     """
 
     def __init__(
@@ -60,12 +65,13 @@ class Register:
         self.bus = bus
         self.journal = journal
         self.statistics = Statistics(slots)
+        self.shares = Shares(slots.n_slots)
         self.by_id: dict[int, HostedGame] = {}
         self.by_row: list[HostedGame | None] = [None] * slots.n_slots
         self.n_open = self.n_started = self.n_finished = 0
         self._over: deque[HostedGame] = deque()
         self._over_bytes = 0
-        self._on_fault = on_fault
+        self.report = on_fault
 
     def find(self, game_id: int) -> HostedGame:
         """A game.
@@ -96,12 +102,14 @@ class Register:
         """Know a game by its id and its row."""
         self.by_id[game.game_id] = game
         self.by_row[game.row] = game
+        self.shares.enter(game.row, game.caller)
         self.n_open += 1
 
     def remove(self, game: HostedGame) -> None:
         """Know a game no more, as if it had never been there."""
         del self.by_id[game.game_id]
         self.by_row[game.row] = None
+        self.shares.leave(game.row)
         self.slots.give_back(game.row)
         self.n_open -= 1
 
@@ -174,12 +182,12 @@ class Register:
 
     def fail(self, game: HostedGame, error: BaseException, now_ns: int, wall_ns: int) -> None:
         """A fault of the host's own in one game: it is over, and the others go on."""
-        self._on_fault(game, error)
+        self.report(game, error)
         if game.is_open:
             try:
                 self.end(game, Phase.ERROR, now_ns, wall_ns, _told_of(error))
             except Exception as second:  # noqa: BLE001 - who listens cannot keep it from its end
-                self._on_fault(game, second)
+                self.report(game, second)
 
     def forget(self, now_ns: int, keep_ns: int) -> None:
         """Drop games that have been over for so long, and those that are too many."""
@@ -212,17 +220,18 @@ class Register:
         try:
             self.journal.ended(game.game_id, end)
         except FileAccessError as error:
-            self._on_fault(game, error)
+            self.report(game, error)
             try:
                 self.journal.abandon(game.game_id)
             except (FileAccessError, KeyError) as second:
-                self._on_fault(game, second)
+                self.report(game, second)
 
     def _give_back(self, game: HostedGame) -> None:
         game.keep_last()
         self.statistics.keep(game)
         row, game.row = game.row, -1
         self.by_row[row] = None
+        self.shares.leave(row)
         self.slots.give_back(row)
         self.n_open -= 1
         self.n_finished += 1
@@ -245,12 +254,22 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     owner_digest: bytes
     spectator_digest: bytes
     caller: str
+    key_digest: bytes = b""
+    """Of the key that the game was created with; empty also in journals of hosts that kept none."""
+    key_salt: str = ""
 
 
 def header_of(game: HostedGame) -> Header:
     """How the journal of a game begins."""
     spec = game.spec
-    kept = Kept(spec, game.owner_digest, game.spectator_digest, game.caller)
+    kept = Kept(
+        spec,
+        game.owner_digest,
+        game.spectator_digest,
+        game.caller,
+        game.key_digest,
+        game.key_salt,
+    )
     return Header(
         game_id=game.game_id,
         name=spec.name,

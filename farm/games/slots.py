@@ -37,6 +37,8 @@ class Clocks(NamedTuple):
     by itself."""
     asked_ns: NDArray[np.int64]
     """int64[G]: since when the game waits for actions of this tick."""
+    cost_ns: NDArray[np.int64]
+    """int64[G]: what a tick is expected to take, with what it sets off."""
     acted: NDArray[np.uint8]
     """uint8[G, S]: 1 where the seat has acted for this tick."""
     bot: NDArray[np.int32]
@@ -87,6 +89,7 @@ class Slots:
             tick_ns=np.zeros(n_games, np.int64),
             due_ns=np.full(n_games, STILL, np.int64),
             asked_ns=np.zeros(n_games, np.int64),
+            cost_ns=np.zeros(n_games, np.int64),
             acted=np.zeros(per_seat, np.uint8),
             bot=np.full(per_seat, NO_BOT, np.int32),
             written=np.zeros(per_seat, np.int32),

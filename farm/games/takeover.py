@@ -87,6 +87,7 @@ class Takeover:
     def settle(self, now_ns: int, wall_ns: int) -> None:
         """All are taken up, and their journals go on: so do they."""
         for game in self._taken:
+            self._host.creations.note(game)
             self._disconnect(game, now_ns)
             game.since_ns = now_ns
             if game.has_board and self._register.is_decided(game):
@@ -112,6 +113,7 @@ class Takeover:
             raise
         game.caller, game.created_ns = kept.caller, header.created_ns
         game.owner_digest, game.spectator_digest = kept.owner_digest, kept.spectator_digest
+        game.key_digest, game.key_salt = kept.key_digest, kept.key_salt
         self._register.place(game)
         self._register.tell(game, Kind.GAME_CREATED)
         return game

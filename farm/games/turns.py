@@ -1,4 +1,9 @@
-"""Ticks: one kernel call plays all that are due; here is what follows from them, game by game."""
+"""Ticks: one kernel call plays what is due; here is what follows from it, game by game.
+
+A call plays all, or so much of it as is expected to take ROUND_NS, ALONE_NS where all games are of
+one client: then actions are taken and streams are served, and the next call plays more. Whose games
+come first is in shares.py.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,7 +16,8 @@ from farm.config.schema import RewardConfig
 from farm.engine import rewards
 from farm.engine.state import OUTCOME
 from farm.games import kernels
-from farm.games.events import Kind, TicksPlayed
+from farm.games.bus import TicksPlayed
+from farm.games.events import Kind
 from farm.games.game import HostedGame
 from farm.games.journal import Played
 from farm.games.lifecycle import Phase
@@ -27,9 +33,11 @@ _KINDS: Mapping[int, Kind] = {
     kernels.CITY_TAKEN: Kind.CITY_CAPTURED,
 }
 _NO_MOVES: tuple[SeatMove, ...] = ()
-_TICK_NS: Final = 50
-"""Of a tick, for each cell and seat: 120 games of 64x64 cells and 16 hunters took 450 ms together,
-on a busy machine of two cores."""
+ROUND_NS: Final = 4_000_000
+"""What one call may be expected to take, with what it sets off: a game of another client waits for
+the rest of one, and plays in the next."""
+ALONE_NS: Final = 10_000_000
+"""The same where there is no other client: 256 duels of one learner, 3 ms, are not torn apart."""
 _SHARE: Final = 2
 """Games that nobody but bots plays take one part in so many of the time."""
 
@@ -38,8 +46,8 @@ class Turns:
     """Plays what is due.
 
     Attributes:
-        has_more: a game in lockstep that played in the last call waits for nobody again, as moves
-            of all its agents wait.
+        has_more: the last call left something that is due, or a game in lockstep that played in
+            it waits for nobody again, as moves of all its agents wait.
 
     Args:
         register: the games.
@@ -52,7 +60,7 @@ class Turns:
         self.has_more = False
         self._rows = np.zeros(n_slots, np.int64)
         self._happened = np.zeros((n_slots * kernels.MAX_HAPPENINGS, kernels.N_COLUMNS), np.int32)
-        self._counts = np.zeros(2, np.int64)
+        self._counts = np.zeros(3, np.int64)
         self.follow(reward)
 
     def follow(self, reward: RewardConfig) -> None:
@@ -61,19 +69,39 @@ class Turns:
         self._is_shaped = rewards.is_shaped(self._weights)
 
     def play(self, now_ns: int, wall_ns: int, act_timeout_ns: int) -> int:
-        """Play a tick of every game that is due; how many did."""
-        self._advance(now_ns, act_timeout_ns)
-        n_rows, n_happened = self._counts.tolist()
-        self.has_more = False
+        """Play a tick of games that are due, of all unless that takes too long; how many did."""
+        most_ns = ROUND_NS if self._register.shares.n_clients > 1 else ALONE_NS
+        self._advance(now_ns, act_timeout_ns, most_ns=most_ns)
+        n_rows, n_happened, n_due = self._counts.tolist()
+        if n_due > n_rows:
+            n_chosen = self._choose(n_due, most_ns)
+            self._advance(now_ns, act_timeout_ns, n_chosen=n_chosen)
+            n_rows, n_happened, _ = self._counts.tolist()
+        self.has_more = n_due > n_rows
         if n_rows:
             rows = self._rows[:n_rows].copy()
+            self._register.shares.charge(rows, self._register.slots.clocks.cost_ns[rows])
             self._make_wait(rows, now_ns)
             self._follow_up(rows, n_happened, now_ns, wall_ns)
-            self.has_more = self._is_any_ready(rows)
+            self.has_more = self.has_more or self._is_any_ready(rows)
         return int(n_rows)
 
+    def settle(self, took_ns: int) -> None:
+        """Say how long the last call took, with what it set off."""
+        register = self._register
+        register.shares.settle(register.slots.clocks.cost_ns, took_ns)
+
+    def _choose(self, n_due: int, most_ns: int) -> int:
+        """Have those that play in front of the rows that are due; how many."""
+        clocks, due = self._register.slots.clocks, self._rows[:n_due]
+        chosen = self._register.shares.choose(
+            due, clocks.cost_ns[due], clocks.asked_ns[due], most_ns
+        )
+        self._rows[: chosen.size] = chosen
+        return int(chosen.size)
+
     def _make_wait(self, rows: NDArray[np.int64], now_ns: int) -> None:
-        """Have games that only bots play wait in their turn, however many: no agent shall for them.
+        """Have games that only bots play rest as long as they took: no agent shall wait for them.
 
         Args:
             rows: int64[n], that have played.
@@ -87,10 +115,8 @@ class Turns:
         some = rows[is_idle[rows]]
         if not some.size:
             return
-        costs = _SHARE * _TICK_NS * games.height * games.width * games.n_seats.astype(np.int64)
-        # One behind the other, so that from the next round on each comes alone.
-        turn_ns = costs[is_idle].sum() + np.cumsum(costs[some]) - costs[some]
-        clocks.due_ns[some] = np.maximum(clocks.due_ns[some], now_ns + turn_ns)
+        until_ns = now_ns + _SHARE * int(clocks.cost_ns[some].sum())
+        clocks.due_ns[is_idle] = np.maximum(clocks.due_ns[is_idle], until_ns)
 
     def play_again(self, game: HostedGame, script: Script) -> None:
         """Play a game as it was played before, while no clock runs.
@@ -101,7 +127,7 @@ class Turns:
         done = 0
         while done < script.steps.shape[0]:
             n_steps = self._advance(0, 0, script._replace(steps=script.steps[done:]))
-            n_ticks, n_happened = self._counts.tolist()
+            n_ticks, n_happened, _ = self._counts.tolist()
             if not n_steps and not n_happened:
                 raise ValueError(
                     "a tick after the end of the game, or more moves of a seat than games.max_queue"
@@ -113,7 +139,15 @@ class Turns:
                 self._tell(game, *happened)
             game.tick = until
 
-    def _advance(self, now_ns: int, act_timeout_ns: int, script: Script = NO_SCRIPT) -> int:
+    def _advance(
+        self,
+        now_ns: int,
+        act_timeout_ns: int,
+        script: Script = NO_SCRIPT,
+        *,
+        most_ns: int = 0,
+        n_chosen: int = 0,
+    ) -> int:
         slots = self._register.slots
         return kernels.advance(
             slots.games,
@@ -124,6 +158,8 @@ class Turns:
             now_ns,
             act_timeout_ns,
             script,
+            most_ns,
+            n_chosen,
             self._rows,
             self._happened,
             self._counts,
@@ -147,7 +183,7 @@ class Turns:
                 self._tell(game, *happened)
             except Exception as error:  # noqa: BLE001 - one game's fault is that game's end
                 register.fail(game, error, now_ns, wall_ns)
-        register.bus.tell_ticks(TicksPlayed(rows, playing))
+        self._tell_ticks(TicksPlayed(rows, playing), now_ns, wall_ns)
         over = register.slots.games.status[rows, OUTCOME].nonzero()[0]
         for index in over.tolist():
             game = playing[index]
@@ -156,6 +192,13 @@ class Turns:
                     register.end(game, Phase.ENDED, now_ns, wall_ns, "")
             except Exception as error:  # noqa: BLE001 - likewise
                 register.fail(game, error, now_ns, wall_ns)
+
+    def _tell_ticks(self, played: TicksPlayed, now_ns: int, wall_ns: int) -> None:
+        register = self._register
+        for error in register.bus.tell_ticks(played):
+            register.report(None, error)
+        for game, error in played.faults:
+            register.fail(game, error, now_ns, wall_ns)
 
     def _is_any_ready(self, rows: NDArray[np.int64]) -> bool:
         """Whether one of these in lockstep has moves of every living agent waiting already."""

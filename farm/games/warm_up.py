@@ -64,7 +64,7 @@ def _compile_games() -> None:
     clocks.runs[0], clocks.due_ns[0] = 1, 0
     some = np.zeros(1, np.int64)
     kernels.submit_many(games, queues, clocks, some, some, np.zeros(1, np.int32), 0)
-    rows, counts = np.zeros(1, np.int64), np.zeros(2, np.int64)
+    rows, counts = np.zeros(1, np.int64), np.zeros(3, np.int64)
     happened = np.zeros((kernels.MAX_HAPPENINGS, kernels.N_COLUMNS), np.int32)
     weights = rewards.of_names({})
     kernels.advance(
@@ -76,11 +76,13 @@ def _compile_games() -> None:
         0,
         0,
         NO_SCRIPT,
+        0,
+        0,
         rows,
         happened,
         counts,
     )
-    if counts[0] != 1:
+    if counts[kernels.PLAYED] != 1:
         raise AssertionError("the warm-up played nothing")
     kernels.leave(games, 0, 0)
     kernels.take_numbers(np.zeros(NEXT_GAME_OFFSET + 8, np.uint8), 1)

@@ -41,7 +41,7 @@ def main(ctx: ChildContext) -> int:
     control = ControlBlock.attach(ctx.instance, readonly=True)
     segments = Segments(ctx.instance)
     try:
-        asyncio.run(_serve(ctx, Endpoint(control, segments, ctx.config)))
+        asyncio.run(_serve(ctx, Endpoint(control, segments, ctx.config), segments))
     finally:
         segments.close()
         control.close()
@@ -112,7 +112,7 @@ def _health(health: Health) -> Response:
     return Response(status, msgspec.json.encode(health) + b"\n", "application/json")
 
 
-async def _serve(ctx: ChildContext, endpoint: Endpoint) -> None:
+async def _serve(ctx: ChildContext, endpoint: Endpoint, segments: Segments) -> None:
     address = endpoint.config.telemetry.metrics_address
     assert address is not None, f"no {KEY}: the child is not started then"
     server = Server(endpoint.answer)
@@ -125,16 +125,17 @@ async def _serve(ctx: ChildContext, endpoint: Endpoint) -> None:
     ctx.log.info("metrics_serving", address=bound)
     spare_what_is_loaded()
     try:
-        await _duty(ctx, endpoint)
+        await _duty(ctx, endpoint, segments)
     finally:
         server.close()
         ports.clean_up(address)
 
 
-async def _duty(ctx: ChildContext, endpoint: Endpoint) -> None:
+async def _duty(ctx: ChildContext, endpoint: Endpoint, segments: Segments) -> None:
     """Beat and follow the config until the farm stops."""
     while not ctx.stopping:
         ctx.slot.beat(time.monotonic_ns())
+        segments.let_go()
         if ctx.try_follow():
             endpoint.config = ctx.config
             ctx.acknowledge()

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from farm.errors import CorruptDataError, SegmentError
 from farm.shm.groups import GROUPS_ROLE, GroupsBlock, attach_groups
-from farm.shm.ring_layout import RingView, attach_ring
+from farm.shm.ring_layout import RingView, attach_ring, is_replaced
 from farm.shm.room import SHM_DIR
 
 _RING = "ring"
@@ -57,6 +57,13 @@ class Segments:
                     segment = attach_ring(self._instance, _worker(role), readonly=True)
                     self._rings[role] = (file.inode, RingView(segment))
         self._refresh_groups()
+
+    def let_go(self) -> None:
+        """Unmap rings that were replaced: their memory is free once nobody has them mapped."""
+        for role, (_, view) in list(self._rings.items()):
+            if is_replaced(view.segment):
+                view.segment.close()
+                del self._rings[role]
 
     @property
     def rings(self) -> Iterator[tuple[int, RingView]]:

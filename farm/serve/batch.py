@@ -10,7 +10,7 @@ from farm.rpc.v1 import experience_pb2
 _TRAILER_BYTES = 64
 """Room for the fields behind the trajectories: three varints at most."""
 LAST_WORD = experience_pb2.ExperienceBatch(drained=True).SerializeToString()
-"""To whom has everything there is, while the farm waits for it."""
+"""To whom has everything that it can have, and is waited for."""
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 

@@ -10,15 +10,25 @@ class Credit:
     Attributes:
         limit_bytes: bytes that may be outstanding. One batch may exceed it when nothing else is
             out: a single trajectory can be larger than a small credit.
+        granted_bytes: the limit that it began with, and that its client was told.
         outstanding_bytes: bytes handed out and not acknowledged.
     """
 
-    __slots__ = ("_blocked_since_ns", "limit_bytes", "outstanding_bytes")
+    __slots__ = ("_blocked_since_ns", "granted_bytes", "limit_bytes", "outstanding_bytes")
 
     def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
+        self.limit_bytes = self.granted_bytes = limit_bytes
         self.outstanding_bytes = 0
         self._blocked_since_ns: int | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the limit is below what was granted."""
+        return self.limit_bytes < self.granted_bytes
+
+    def fit(self, most_bytes: int) -> None:
+        """Go by this limit, or by what was granted if that is less; what is out stays out."""
+        self.limit_bytes = min(self.granted_bytes, most_bytes)
 
     def room_bytes(self, min_batch_bytes: int) -> int:
         """Bytes the next batch may have; 0 if it is not worth sending one yet.

@@ -143,15 +143,19 @@ class NamedGroup:
         """Keep what the group is done with in a ring, which may be released up to there.
 
         A group that does not hold rings goes on at the newest record before it has half of one
-        wait for it: a worker parks when more than half is taken, not before.
+        wait for it: a worker parks when more than half is taken, not before. So it does before a
+        ring that shall have another capacity has waited for it for long.
         """
-        settled = self.leases.settled(index)
-        if not self.policy.holds and self._rings[index].fills_half(mark_of(settled)):
-            self.leases.pass_over(index, self._rings[index].tail)
+        settled, ring = self.leases.settled(index), self._rings[index]
+        if not self.policy.holds and (
+            ring.fills_half(mark_of(settled))
+            or (ring.is_overdue and settled.position != ring.tail.position)
+        ):
+            self.leases.pass_over(index, ring.tail)
             self._slot.leased_records = self.leases.leased_records
             settled = self.leases.settled(index)
         if settled is not self._kept[index]:
-            self._slot.settle(self._rings[index].worker, settled)
+            self._slot.settle(ring.worker, settled)
             self._kept[index] = settled
         return mark_of(settled)
 

@@ -12,7 +12,10 @@ is half full and another has nothing to take, what the silent one has goes to th
 
 While the farm drains there is no such ring, and the silent one holds up the end instead: it loses
 what it has all the same. Who has everything that is left is told so (`try_last_word`), as a client
-that collects a list of so many would wait for the rest of it; so is who has all of a full ring.
+that collects a list of so many would wait for the rest of it. Both hold as well while a worker
+waits for all of its ring to be released, to come back with one of another capacity. Smaller rings
+cut the credit of members that had half of larger ones: who has used that up is told so, too. So is
+who has all of a full ring and stays silent, as what it collects may be more than that.
 
 A stream never holds a ring. It starts at the oldest record while streams move the rings, and at the
 newest once a group does: it is there to watch, and what the group has yet to take may be a lot.
@@ -68,6 +71,9 @@ class Hub:
         self.streams: set[Stream] = set()
         self.is_draining = False
         self._buffer = Buffer()
+        self._capacity_bytes = self._sum_of_capacities()
+        self._has_ending_rings = False
+        self._full_rings: list[int] = []
 
     @property
     def leased_records(self) -> int:
@@ -102,9 +108,10 @@ class Hub:
             ConflictError: the group has another policy, or cannot be made.
         """
         group = self.groups.obtain(opening.group, opening.policy, now_ns)
-        limit_bytes = min(limit_bytes, self._room_bytes(group.n_members))
+        n_before = group.n_members
+        limit_bytes = min(limit_bytes, self._room_bytes(n_before))
         credit = Credit(min(opening.credit_bytes or limit_bytes, limit_bytes))
-        member = Member(group, self.rings, credit, opening.wanted, self._buffer)
+        member = Member(group, self.rings, credit, opening.wanted, self._buffer, n_before)
         self.members.add(member)
         return member
 
@@ -130,19 +137,21 @@ class Hub:
         return sum(other.reclaim() for other in silent) > 0
 
     def try_last_word(self, member: Member, now_ns: int, limits: Limits) -> bytes | None:
-        """A message for a member that has all there is, once, if the farm waits for it.
+        """A message for a member that is waited for and can have no more, once."""
+        is_all = self.is_draining or self._has_ending_rings
+        if not is_all and member.is_silent(now_ns, limits):
+            is_all = any(map(member.group.has_half_of, self._full_rings))
+        return member.try_last_word(limits, is_all=is_all)
 
-        It drains, or a ring that is full has stood still for `serve.lease_s` as the member's group
-        holds it: what it has may be less than its client collects, or takes for half its credit.
-        """
-        is_awaited = self.is_draining or (
-            member.is_silent(now_ns, limits)
-            and any(
-                ring.is_full and member.group.has_half_of(index)
-                for index, ring in enumerate(self.rings)
-            )
-        )
-        return member.try_last_word() if is_awaited else None
+    def follow_rings(self) -> None:
+        """Go by the rings as a scan has found them: members hold what they may, no more."""
+        self._has_ending_rings = any(ring.is_ending for ring in self.rings)
+        self._full_rings = [index for index, ring in enumerate(self.rings) if ring.is_full]
+        capacity_bytes = self._sum_of_capacities()
+        if capacity_bytes != self._capacity_bytes:
+            self._capacity_bytes = capacity_bytes
+            for member in self.members:
+                member.credit.fit(self._room_bytes(member.n_before))
 
     def open_stream(self, wanted: RecordFilter) -> Stream:
         """An observer comes."""
@@ -167,7 +176,9 @@ class Hub:
     @property
     def _is_waited_for(self) -> bool:
         """Whether somebody waits for what members hold: a worker soon, or the end."""
-        return self.is_draining or any(ring.is_half_full for ring in self.rings)
+        if self.is_draining or self._has_ending_rings:
+            return True
+        return any(ring.is_half_full for ring in self.rings)
 
     def _room_bytes(self, n_members: int) -> int:
         """What one more member of a group may hold at most: less, the more members it has.
@@ -176,6 +187,8 @@ class Hub:
         wait for them. Half of the rings and no more, as a ring is full before its last byte; and of
         those of workers, which are full together when they wait, as others may hold nothing.
         """
+        return self._sum_of_capacities() // (2 * (n_members + 1))
+
+    def _sum_of_capacities(self) -> int:
         rings = [ring for ring in self.rings if ring.worker < SUBMITTED_RING] or self.rings
-        capacity_bytes = sum(ring.view.capacity for ring in rings)
-        return capacity_bytes // (2 * (n_members + 1))
+        return sum(ring.view.capacity for ring in rings)

@@ -22,6 +22,7 @@ class Member:
         group: the group it has joined.
         credit: what it may hold.
         trail: takes notes of its stream.
+        n_before: members that the group had when it came.
 
     Args:
         group: the group it has joined.
@@ -29,6 +30,7 @@ class Member:
         credit: what it may hold.
         wanted: which records it wants; the others are passed over for the whole group.
         buffer: shared by all members: a batch is put together in one go.
+        n_before: members that the group has already.
     """
 
     def __init__(
@@ -38,9 +40,11 @@ class Member:
         credit: Credit,
         wanted: RecordFilter,
         buffer: Buffer,
+        n_before: int = 0,
     ) -> None:
         self.credit = credit
         self.group = group
+        self.n_before = n_before
         self.trail: Trail = NO_TRAIL
         self._leases = group.leases
         self._rings = rings
@@ -71,9 +75,19 @@ class Member:
             return None
         return self._make_batch(room, now_ns, limits)
 
-    def try_last_word(self) -> bytes | None:
-        """That it has everything there is, once after a batch and while it has that."""
-        if self._is_told or self.credit.outstanding_bytes == 0 or self._ready_bytes() > 0:
+    def try_last_word(self, limits: Limits, *, is_all: bool) -> bytes | None:
+        """That it has everything it can have, once after a batch and while it has that.
+
+        Args:
+            limits: the live part of the config.
+            is_all: whether nothing comes before it acknowledges; else that is so only of a credit
+                that was cut, of which the client does not know, once it is used up.
+        """
+        if self._is_told or self.credit.outstanding_bytes == 0:
+            return None
+        has_all = is_all and self._ready_bytes() == 0
+        is_blocked = self.credit.is_cut and self.credit.room_bytes(limits.min_batch_bytes) == 0
+        if not (has_all or is_blocked):
             return None
         self._is_told = True
         return LAST_WORD

@@ -49,6 +49,7 @@ class Pump:
     def poll(self, now_ns: int) -> int:
         """One round; how many records were new and messages were made."""
         n_new = sum(self.scan(ring) for ring in self.hub.rings)
+        self.hub.follow_rings()
         n_messages = self._serve(now_ns)
         skipped = self.hub.release()
         if skipped:

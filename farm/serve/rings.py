@@ -4,6 +4,9 @@
 so that each record is counted once before anyone takes it, and a place in a ring can be named by a
 position and by how much was published before it, which all readers agree on.
 
+A ring that is replaced by one of another capacity has nothing in it, and neither has the other, at
+the same positions: `scan` goes on in whichever has the name now (farm.shm.successor).
+
 Those amounts stay exact whatever the ring holds. Where bytes are no record, nothing says how many
 records they were; the producer's checkpoint does: everything up to it is then lost, and counted.
 """
@@ -20,7 +23,14 @@ from farm.serve.filters import RecordFilter
 from farm.serve.leases import LeftOut, Mark
 from farm.shm.groups import SUBMITTED_RING, Amount, GroupsBlock, Released
 from farm.shm.ring import is_parked, load_head, release
-from farm.shm.ring_layout import RingView, attach_ring, ring_indexes
+from farm.shm.ring_layout import (
+    FATE_OFFSET,
+    Fate,
+    RingView,
+    attach_ring,
+    attach_ring_segment,
+    ring_indexes,
+)
 from farm.shm.segment import Segment
 from farm.shm.wake import Doorbell
 
@@ -61,6 +71,8 @@ class Ring:
         head: what is released.
         tail: what is scanned; readers stop here.
         n_corrupt: records found that are none, since the service started.
+        is_ending: its worker waits until everything in it is released, as of the last scan.
+        is_overdue: for so long that groups that hold no ring are to let go of it.
 
     Args:
         worker: index of the worker.
@@ -82,6 +94,8 @@ class Ring:
         self._space_bell = space_bell
         self.head = self.tail = self._resume()
         self.n_corrupt = 0
+        self.is_ending = self.is_overdue = False
+        self._fate: int = Fate.IN_USE
         self._result = np.zeros(kernels.RESULT_WORDS, dtype=np.int64)
         self._stretches: list[_Stretch] = []
 
@@ -108,7 +122,15 @@ class Ring:
 
         Returns:
             How many headers were written, and whether there may be more to take in.
+
+        Raises:
+            SegmentError: it was replaced, and what has its name cannot be attached to.
+            CorruptDataError: likewise, and that stands elsewhere.
         """
+        # Before the tail: of a ring that is ending, this then finds all there will be.
+        fate = self.view.segment.load(FATE_OFFSET)
+        if fate != self._fate:
+            self._meet(fate)
         result = self._result
         kernels.scan(self._mem, self.tail.position, headers, result)
         if result[kernels.WALKED]:
@@ -176,6 +198,28 @@ class Ring:
         release(self._mem, mark.position)
         if self._space_bell is not None and is_parked(self._mem):
             self._space_bell.ring()
+
+    def _meet(self, fate: int) -> None:
+        if fate == Fate.REPLACED:
+            self._go_on_in_successor()
+            fate = Fate.IN_USE
+        self._fate = fate
+        self.is_overdue = fate == Fate.OVERDUE
+        self.is_ending = self.is_overdue or fate == Fate.ENDING
+
+    def _go_on_in_successor(self) -> None:
+        before = self.view.segment
+        segment = attach_ring_segment(before.name)
+        head = int(load_head(segment.mem))
+        if not head == self.head.position == self.tail.position:
+            raise CorruptDataError(
+                f"{segment.name} was replaced by a ring that is released up to {head}, and "
+                f"{self.head.position} of {self.tail.position} were; start the farm with "
+                "`farm up --discard`"
+            )
+        self.view, self._mem = RingView(segment), segment.mem
+        self._stretches.clear()
+        before.close()
 
     def _resume(self) -> Mark:
         """Go on where the service before stopped, maybe between keeping and moving the head."""

@@ -41,6 +41,7 @@ from farm.shm.ring_layout import (
     TAIL_OFFSET,
     RingView,
     attach_ring,
+    is_replaced,
     max_payload_bytes,
     record_bytes,
     ring_indexes,
@@ -165,13 +166,18 @@ def read_instance(instance: str, *, experiences_at: int, running: bool) -> Balan
         SegmentError: what `Segment.attach` raises.
         CorruptDataError: checkpoints are torn or say what cannot be.
     """
-    with ExitStack() as stack:
-        groups = stack.enter_context(attach_groups(instance, readonly=True))
-        rings = [
-            (ring, stack.enter_context(attach_ring(instance, ring, readonly=True)))
-            for ring in ring_indexes(instance)
-        ]
-        return read_balance(groups, rings, experiences_at=experiences_at, running=running)
+    for _ in range(READS):
+        with ExitStack() as stack:
+            groups = stack.enter_context(attach_groups(instance, readonly=True))
+            rings = [
+                (ring, stack.enter_context(attach_ring(instance, ring, readonly=True)))
+                for ring in ring_indexes(instance)
+            ]
+            balance = read_balance(groups, rings, experiences_at=experiences_at, running=running)
+            # One that was replaced meanwhile says nothing of where the groups are now.
+            if not any(is_replaced(segment) for _, segment in rings):
+                break
+    return balance
 
 
 def read_balance(

@@ -1,7 +1,7 @@
 """The groups segment: how far each group has got in each ring, kept beyond any process.
 
     offset  field              written by              read by
-    0       header page        supervisor              attach; parameter = a worker's ring capacity
+    0       header page        supervisor              attach; parameter = a worker's first capacity
     4096    run id             supervisor, once        service, tools: names the rings' lifetime
     4104    rings              supervisor              service, tools: rings 0 to n - 1 are workers'
     4112    adoptions          supervisor              tools: farms that took these rings over
@@ -286,7 +286,7 @@ class GroupsBlock(CellView):
 
     @property
     def capacity(self) -> int:
-        """Capacity in bytes of every ring of a worker."""
+        """Capacity in bytes that every ring of a worker was made with; its segment has today's."""
         return self.segment.parameter
 
     def slots(self) -> list[GroupSlot]:
@@ -365,7 +365,7 @@ def create_groups(
     Args:
         instance: name of the instance.
         run_id: any number that the rings of no other farm have.
-        capacity: of every ring of a worker, in bytes.
+        capacity: of every ring of a worker, in bytes, to begin with.
         n_rings: rings of workers.
         n_host_rings: rings of games hosts.
 

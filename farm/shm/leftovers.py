@@ -43,6 +43,8 @@ class Leftovers(Struct, frozen=True):
     segments: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
     """Why a farm cannot go on with it; empty if it can."""
+    resized: tuple[str, ...] = ()
+    """Rings of workers whose capacity is to be another; they can be gone on with, and replaced."""
     balance: Balance | None = None
     """None if it cannot be read, or there is none."""
     may_owe: bool = False
@@ -92,7 +94,9 @@ def look(
         wanted = dict.fromkeys(range(SUBMITTED_RING), capacity)
         wanted[SUBMITTED_RING] = submitted_capacity
         wanted |= dict.fromkeys(range(FIRST_HOST_RING, MAX_RINGS), host_capacity)
-        differences += _ring_differences(groups, rings, wanted)
+        resized = dict(_other_capacities(rings, wanted))
+        differences += [reason for ring, reason in resized.items() if ring >= SUBMITTED_RING]
+        differences += _ring_differences(groups, rings)
         try:
             balance = read_balance(groups, rings, experiences_at=experiences_at, running=False)
         except CorruptDataError as error:
@@ -101,6 +105,7 @@ def look(
     return Leftovers(
         names,
         tuple(differences),
+        tuple(reason for ring, reason in resized.items() if ring < SUBMITTED_RING),
         balance,
         may_owe=bool(unreadable or balance.missing),
         unfinished=tuple(unfinished),
@@ -146,17 +151,21 @@ def _attach_rings(
     return rings, unfinished, unreadable
 
 
-def _ring_differences(
-    groups: GroupsBlock, rings: list[tuple[int, Segment]], wanted: dict[int, int]
-) -> Iterator[str]:
+def _other_capacities(
+    rings: list[tuple[int, Segment]], wanted: dict[int, int]
+) -> Iterator[tuple[int, str]]:
+    for ring, segment in rings:
+        if segment.parameter != wanted[ring]:
+            key = _capacity_key(ring)
+            yield ring, f"{key} was {segment.parameter} and is {wanted[ring]} now (ring {ring})"
+
+
+def _ring_differences(groups: GroupsBlock, rings: list[tuple[int, Segment]]) -> Iterator[str]:
     if groups.n_rings > SUBMITTED_RING:
         yield f"{groups.segment.name} says it has {groups.n_rings} rings"
     if groups.n_host_rings > MAX_HOSTS:
         yield f"{groups.segment.name} says it has rings of {groups.n_host_rings} games hosts"
-    for ring, segment in rings:
-        key = _capacity_key(ring)
-        if segment.parameter != wanted[ring]:
-            yield f"{key} was {segment.parameter} and is {wanted[ring]} now (ring {ring})"
+    for _, segment in rings:
         try:
             read_checkpoint(segment)
         except CorruptDataError as error:

@@ -3,6 +3,7 @@
     offset  field                written by   read by                       ordering
     0       header page          creator      attach                        segment.py
     4096    tail                 producer     consumer, every poll          release / acquire
+    4104    fate                 supervisor   consumer, every poll          plain: no producer lives
     4224    head                 consumer     producer, when it looks full  release / acquire
     4352    parked               producer     consumer, after a release     fence on both sides
     4480    checkpoint 0         producer     the next producer, tools      release
@@ -39,18 +40,25 @@ producer, or aborted with a dead one; so at any time, whoever died where,
 
 in records and in experiences, where sequence = published + dropped + sampled. The next producer
 puts what was aborted into a checkpoint of its own before its first claim.
+
+`fate` is what becomes of a ring that shall have another capacity (successor.py): in use; ending, as
+its producer is gone, and comes back once everything in it is released; overdue, and groups that
+hold no ring let go of it; replaced, and the ring of the name is another segment, at the same
+positions. A segment only comes to `replaced` when it has lost its name.
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from farm.errors import CorruptDataError, SegmentError
 from farm.shm.segment import HEADER_BYTES, Segment, SegmentKind, list_segments, segment_name
 
-RING_LAYOUT = 2
+RING_LAYOUT = 3
 """Bump with any change of offsets or meaning above."""
 
 LINE_BYTES = 128
 TAIL_OFFSET = HEADER_BYTES
+FATE_OFFSET = TAIL_OFFSET + 8
 HEAD_OFFSET = TAIL_OFFSET + LINE_BYTES
 PARKED_OFFSET = HEAD_OFFSET + LINE_BYTES
 CHECKPOINT_OFFSET = PARKED_OFFSET + LINE_BYTES
@@ -89,6 +97,21 @@ MAX_RECORD_BYTES = 1 << 31
 
 _ROLE = "ring"
 _TRIES = 64
+
+
+class Fate(IntEnum):
+    """What becomes of a ring."""
+
+    IN_USE = 0
+    ENDING = 1
+    """Nobody produces any more: whoever reads it is waited for."""
+    OVERDUE = 2
+    """So long that groups which hold no ring let go of it."""
+    REPLACED = 3
+    """Another segment has its name and its positions."""
+
+
+_ENDING = (Fate.ENDING, Fate.OVERDUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +194,18 @@ def create_ring(instance: str, worker: int, capacity_bytes: int) -> Segment:
         SharedMemoryFullError: there is not enough room.
         SegmentError: the ring exists, or the capacity is no power of two within bounds.
     """
+    return create_ring_segment(ring_name(instance, worker), capacity_bytes)
+
+
+def create_ring_segment(name: str, capacity_bytes: int) -> Segment:
+    """Make an empty ring under any name; raises what `create_ring` raises."""
     if not MIN_CAPACITY <= capacity_bytes <= MAX_CAPACITY or capacity_bytes.bit_count() != 1:
         raise SegmentError(
             f"a ring of {capacity_bytes} bytes: the capacity must be a power of two "
             f"from {MIN_CAPACITY} to {MAX_CAPACITY}"
         )
     segment = Segment.create(
-        ring_name(instance, worker),
+        name,
         kind=SegmentKind.RING,
         layout=RING_LAYOUT,
         n_bytes=ring_segment_bytes(capacity_bytes),
@@ -190,9 +218,17 @@ def create_ring(instance: str, worker: int, capacity_bytes: int) -> Segment:
 
 def attach_ring(instance: str, worker: int, *, readonly: bool = False) -> Segment:
     """Map the ring of one worker; raises what `Segment.attach` raises."""
-    return Segment.attach(
-        ring_name(instance, worker), kind=SegmentKind.RING, layout=RING_LAYOUT, readonly=readonly
-    )
+    return attach_ring_segment(ring_name(instance, worker), readonly=readonly)
+
+
+def attach_ring_segment(name: str, *, readonly: bool = False) -> Segment:
+    """Map the ring that has this name now; raises what `Segment.attach` raises."""
+    return Segment.attach(name, kind=SegmentKind.RING, layout=RING_LAYOUT, readonly=readonly)
+
+
+def is_replaced(segment: Segment) -> bool:
+    """Whether another segment has this one's name by now."""
+    return segment.load(FATE_OFFSET) == Fate.REPLACED
 
 
 def read_checkpoint(segment: Segment) -> Checkpoint:
@@ -249,6 +285,11 @@ class RingView:
         head = self.head
         # Head first: it cannot pass a tail that is read later.
         return min((self.tail - head) % (1 << 64), self.capacity)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether its producer waits for another ring, until everything in this one is released."""
+        return self.segment.load(FATE_OFFSET) in _ENDING
 
     @property
     def parked(self) -> bool:

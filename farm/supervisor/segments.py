@@ -12,6 +12,9 @@
 Owed is what was published and a lossless group has not settled. Groups that go with the farm (the
 one of `farm up --tail`) are owed nothing. Rings of more workers or games hosts than the config has
 stay until they are removed with the rest, and are served; those that are missing are made.
+
+Rings of workers whose capacity is not `ring.bytes` fit all the same while somebody is owed
+something: they wait for another capacity, as those of a running farm do (replacing.py).
 """
 
 import time
@@ -39,6 +42,7 @@ from farm.spec.trajectory import N_STEPS_OFFSET
 from farm.supervisor import ports
 from farm.supervisor.capacities import capacities
 from farm.supervisor.companion import TAIL_GROUP
+from farm.supervisor.replacing import Replacements
 from farm.telemetry import log
 
 OWN_GROUPS = (TAIL_GROUP,)
@@ -50,6 +54,7 @@ class Segments:
 
     Attributes:
         control: the control block, with the lease.
+        replacements: rings that wait for another capacity.
 
     Args:
         control: ready to be attached to.
@@ -58,6 +63,7 @@ class Segments:
 
     def __init__(self, control: ControlBlock, groups: GroupsBlock) -> None:
         self.control = control
+        self.replacements = Replacements(control, groups)
         self._groups = groups
         self._has_ended = False
         self._last: Balance | None = None
@@ -73,12 +79,21 @@ class Segments:
             lags = {slot.name: lag_bytes(slot, rings) for slot in self._lossless()}
         return {name: n_bytes for name, n_bytes in lags.items() if n_bytes}
 
-    def grow(self, config: FarmConfig) -> None:
-        """Make the rings that more workers need; those of fewer stay, and are served.
+    def prepare(self, config: FarmConfig) -> None:
+        """Make what a config's workers need: rings of more of them, successors of another capacity.
+
+        The rings of fewer workers stay, and are served.
 
         Raises:
             SharedMemoryFullError: there is not enough room; nothing has changed.
         """
+        with ExitStack() as undo:
+            self._grow(config, undo)
+            self.replacements.prepare(config)
+            undo.pop_all()
+        self._groups.n_rings = max(self._groups.n_rings, config.worker.count)
+
+    def _grow(self, config: FarmConfig, undo: ExitStack) -> None:
         instance = self.control.instance
         missing = sorted(capacities(config).keys() - set(ring_indexes(instance)))
         wanted, free = sum(capacities(config)[ring] for ring in missing), free_bytes()
@@ -88,12 +103,9 @@ class Segments:
                 f"{config.ring.bytes}, and {free} bytes are free in {SHM_DIR}; ask for fewer "
                 f"workers, stop another farm, or enlarge {SHM_DIR}"
             )
-        with ExitStack() as undo:
-            for ring in missing:
-                create_ring(instance, ring, capacities(config)[ring]).close()
-                undo.callback(unlink_segment, ring_name(instance, ring))
-            undo.pop_all()
-        self._groups.n_rings = max(self._groups.n_rings, config.worker.count)
+        for ring in missing:
+            create_ring(instance, ring, capacities(config)[ring]).close()
+            undo.callback(unlink_segment, ring_name(instance, ring))
 
     def balance(self) -> Balance:
         """Where every record is, once no child is left.
@@ -114,6 +126,7 @@ class Segments:
         if self._has_ended:
             return self._last
         self._has_ended = True
+        self.replacements.close()
         balance = self._last = self._last_balance()
         self._groups.close()
         if balance is None or owed_records(balance):
@@ -162,21 +175,27 @@ def take_segments(config: FarmConfig, *, seed: int, discard: bool = False) -> Se
         InstanceRunningError: a live farm has the instance.
         LeftoversError: a dead farm's segments hold what somebody is owed, and do not fit.
         AddressInUseError: the port is taken.
-        SharedMemoryFullError: there is not enough room.
+        SharedMemoryFullError: there is not enough room; what was left can be gone on with.
     """
     lease = lock_instance(config.instance)
     with ExitStack() as undo:
         undo.callback(lease.withdraw)
         _check_ports(config)
         left = _look(config)
-        adopting = left.adoptable and not discard
+        owed = left.owed(besides=OWN_GROUPS)
+        adopting = left.adoptable and not discard and bool(owed or not left.resized)
         if not adopting:
-            _clear(lease, left, discard=discard)
+            _clear(lease, left, owed, discard=discard)
         _check_room(config, left if adopting else None)
         undo.pop_all()  # the control block has the lease from here on
-    if adopting:
-        return _adopt(config, lease, left)
-    return _create(config, lease, seed)
+    if not adopting:
+        return _create(config, lease, seed)
+    segments = _adopt(config, lease, left)
+    with ExitStack() as undo:
+        undo.callback(segments.control.close)
+        segments.prepare(config)
+        undo.pop_all()
+    return segments
 
 
 def take_leftovers(config: FarmConfig) -> Segments:
@@ -209,11 +228,10 @@ def _look(config: FarmConfig) -> Leftovers:
     )
 
 
-def _clear(lease: Lease, left: Leftovers, *, discard: bool) -> None:
+def _clear(lease: Lease, left: Leftovers, owed: dict[str, int], *, discard: bool) -> None:
     """Remove what is left, if it may be."""
     if not left.segments:
         return
-    owed = left.owed(besides=OWN_GROUPS)
     if not discard and (owed or left.may_owe):
         raise LeftoversError(_refusal(lease.instance, left, owed))
     removed = lease.clear()
@@ -221,7 +239,7 @@ def _clear(lease: Lease, left: Leftovers, *, discard: bool) -> None:
         "segments_discarded" if discard else "segments_reclaimed",
         instance=lease.instance,
         segments=list(removed),
-        reasons=list(left.differences),
+        reasons=[*left.differences, *left.resized],
         owed_records=owed,
     )
 

@@ -1,6 +1,6 @@
 """What the farm is doing, in one line for `systemctl status`, from the control block alone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from farm.shm.control import ChildSlot, ChildState, ControlBlock
 from farm.supervisor.deadlines import NS_PER_S
@@ -11,6 +11,9 @@ MAX_NAMES = 4
 """Children that are named; of more, their number is told."""
 _WARM_UP = warm_up().role
 
+Waits = Mapping[int, Mapping[str, int]]
+"""Bytes of rings that are to have another size, owed to groups, by ring and by group's name."""
+
 
 class StatusLine:
     """Describes a farm; its rates are those since the line before.
@@ -18,11 +21,18 @@ class StatusLine:
     Args:
         control: the control block, read.
         refusal: why the last reload was refused; empty if it was not.
+        waits: rings for which workers wait.
     """
 
-    def __init__(self, control: ControlBlock, refusal: Callable[[], str] = str) -> None:
+    def __init__(
+        self,
+        control: ControlBlock,
+        refusal: Callable[[], str] = str,
+        waits: Callable[[], Waits] = dict,
+    ) -> None:
         self._control = control
         self._refusal = refusal
+        self._waits = waits
         self._at_ns = 0
         self._counts = (0, 0)
 
@@ -42,6 +52,7 @@ class StatusLine:
         if rates is not None:
             made, taken = rates
             line += f"; {made:,.0f} experiences/s made, {taken:,.0f} /s taken by clients"
+        line += _waiting(self._waits())
         refusal = self._refusal()
         return f"{line}; the last reload was refused: {refusal}" if refusal else line
 
@@ -67,6 +78,14 @@ def _starting(children: list[ChildSlot], now_ns: int) -> str:
             return f"Compiling kernels for {for_s} s; a first start takes a minute or so"
     late = [slot for slot in children if slot.state is not ChildState.READY]
     return f"Starting: {_names(late)}" if late else "Starting"
+
+
+def _waiting(waits: Waits) -> str:
+    if not waits:
+        return ""
+    groups = sorted({name for owed in waits.values() for name in owed})
+    whom = f"groups {', '.join(groups[:MAX_NAMES])}" if groups else "anybody"
+    return f"; {len(waits)} workers wait for {whom} to take what is in rings of the size before"
 
 
 def _names(children: Iterable[ChildSlot]) -> str:

@@ -131,7 +131,8 @@ def test_every_key_is_explained(run_here):
     told = {
         field["key"]: field for field in json.loads(run_here("config", "--keys", "--json").stdout)
     }
-    assert told["ring.bytes"]["reload"] == "boot"
+    assert told["ring.bytes"]["reload"] == "restart"
+    assert told["ring.submitted_bytes"]["reload"] == "boot"
 
 
 def test_the_defaults_shown_for_keys_can_be_given_back_as_overrides(run_here):

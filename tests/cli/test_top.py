@@ -12,7 +12,7 @@ from farm.shm import ring as ring_kernels
 from farm.shm.control import ChildState, ControlBlock, FarmState
 from farm.shm.groups import Amount, GroupKind, Released, Settled, create_groups
 from farm.shm.ring import RingProducer
-from farm.shm.ring_layout import attach_ring, create_ring
+from farm.shm.ring_layout import FATE_OFFSET, Fate, attach_ring, create_ring
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +118,15 @@ def test_groups_and_the_ring_that_one_of_them_holds_are_read_from_shared_memory(
     assert (stall["worker"], stall["group"], stall["members"]) == (0, "slow", 0)
     assert stall["fill"] > 0.9
     assert stall["full_s"] > 0
+
+
+def test_a_ring_for_which_its_worker_waits_is_told_though_nobody_is_parked(control, groups, capsys):
+    ring_kernels.unpark(groups.mem)
+    with attach_ring(control.instance, 0) as ring:
+        ring.store(FATE_OFFSET, Fate.ENDING)
+    assert main(["top", "--instance", control.instance, "--once", "--json"]) == 0
+    (stall,) = json.loads(capsys.readouterr().out)["stalls"]
+    assert (stall["worker"], stall["group"], stall["is_ending"]) == (0, "slow", True)
 
 
 def test_without_a_terminal_one_table_is_printed(control, capsys):

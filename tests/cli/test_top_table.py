@@ -154,6 +154,16 @@ def test_a_ring_found_full_twice_at_the_same_place_stands_still_and_its_holder_i
     assert "group trainers holds it, members: 0, last acknowledged: 12 s ago" in line
 
 
+def test_a_ring_that_is_to_have_another_size_says_for_whom_it_waits():
+    before = farm(held=(replace(held(64), fill=0.25, is_ending=True),))
+    line = shown(rows(carry(replace(before, at_ns=before.at_ns + 3 * S), before), before))
+    assert (
+        "ring 1 is to have another size, has waited at least 3 s (25% filled) and stands still"
+        in line
+    )
+    assert "group trainers holds it, members: 0" in line
+
+
 def test_a_full_ring_that_moves_is_the_way_of_things():
     before = farm(held=(held(64),))
     assert rows(carry(farm(held=(held(72),), at_s=1.0), before), before).stalls == ()

@@ -53,7 +53,8 @@ def test_a_key_is_written_out_in_the_default_files(key):
 
 def test_the_reload_class_is_that_of_the_schema():
     assert field_index()["worker.count"].reload == "live"
-    assert field_index()["ring.bytes"].reload == "boot"
+    assert field_index()["ring.bytes"].reload == "restart"
+    assert field_index()["ring.submitted_bytes"].reload == "boot"
     assert field_index()["worker.games"].reload == "restart"
     assert field_index()["serve.address"].reload == "boot"
 

@@ -37,7 +37,7 @@ def test_only_the_section_of_a_restart_field_is_restarted():
     [
         ("instance=blue", "instance: cannot become 'blue' in a running farm: 'default' stays"),
         ("seed=7", "seed: cannot become 7 in a running farm: null stays in force"),
-        ("ring.bytes=4194304", "ring.bytes: cannot become 4194304"),
+        ("ring.submitted_bytes=65536", "ring.submitted_bytes: cannot become 65536"),
     ],
 )
 def test_a_change_that_needs_a_start_is_refused_whatever_else_changes(override, message):

@@ -50,8 +50,8 @@ def connect():
     """Calls to a host, on a connection of their own."""
     opened = []
 
-    def to(hosting):
-        opened.append(Calls(hosting.address))
+    def to(hosting, token=None):
+        opened.append(Calls(hosting.address, token))
         opened[-1].hosting = hosting
         return opened[-1]
 

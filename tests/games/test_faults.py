@@ -8,6 +8,7 @@ from farm.errors import FileAccessError, GameError
 from farm.games import register
 from farm.games.events import Kind
 from farm.games.lifecycle import Phase
+from farm.games.recording import Recording
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -165,3 +166,104 @@ def test_a_duel_of_the_host_s_own_making_is_small_in_memory():
     game = host.start(duel_spec())
     host.host.cancel(game, host.now_ns, host.wall_ns)
     assert game.last_bytes < 1024
+
+
+def test_games_that_only_bots_play_leave_half_of_the_time_to_others():
+    host = Playing(games_config(max_games=64))
+    bots = dict.fromkeys(range(4), "random")
+    for seed in range(40):
+        host.start(n_seats=4, height=12, width=12, seed=seed, bots=bots)
+    # In lockstep they rest for 1 ms a tick, and together are expected to take more than that.
+    assert host.slots.clocks.cost_ns.sum() > S // 1000
+    began_s, spent_ns = host.now_s, []
+    host.bus.subscribe_ticks(
+        lambda played: spent_ns.append(host.slots.clocks.cost_ns[played.rows].sum())
+    )
+    host.wait(1.0, step_s=0.0005)
+    assert 0.4 < sum(spent_ns) / ((host.now_s - began_s) * S) <= 0.51
+
+
+def test_a_round_has_room_for_small_games_of_others_however_many_large_ones_are_due():
+    host = Playing(games_config(max_games=80, max_side=64, max_seats=16))
+    greedy = [
+        host.start(
+            caller="greedy", n_seats=16, height=64, width=64, cities=0, seed=seed, tick_ms=10
+        )
+        for seed in range(64)
+    ]
+    duel = host.start(caller="victim", tick_ms=10)
+    due_ns = int(host.slots.clocks.due_ns[duel.row])
+    for _ in range(200):
+        host.poll(0.004)  # what a round may take
+        assert host.now_ns - host.slots.clocks.due_ns[duel.row] < 4_000_000
+    assert duel.tick == (host.now_ns - due_ns) // (10 * S // 1000) + 1
+    ticks = [game.tick for game in greedy]
+    assert sum(ticks) >= 190 - duel.tick
+    assert max(ticks) - min(ticks) <= 1
+
+
+class Recorder:
+    """In place of a recorder: notes the ticks of each game, and cannot take those of one."""
+
+    def __init__(self):
+        self.n_ticks, self.refused, self.calls = {}, None, []
+
+    def begin(self, about, *_):
+        self.n_ticks[about.game_id] = 0
+
+    def ticked(self, game_id):
+        if game_id == self.refused:
+            raise MemoryError("no room for a step")
+        self.n_ticks[game_id] += 1
+
+    def abandon(self, game_id):
+        self.calls.append(("abandon", game_id))
+
+    def ended(self, game_id):
+        self.calls.append(("ended", game_id))
+
+
+def test_a_game_whose_experiences_cannot_be_taken_down_is_over_and_no_other():
+    host = Playing()
+    recorder = Recorder()
+    Recording(recorder, host.slots, host.bus)
+    told = []
+    host.bus.subscribe_ticks(lambda played: told.append([game.game_id for game in played.games]))
+    first, bad, last = (host.start(collect=True) for _ in range(3))
+    assert pass_tick(host, first, bad, last) == 3
+    recorder.refused = bad.game_id
+    assert pass_tick(host, first, bad, last) == 3
+    assert [game.phase for game in (first, bad, last)] == [
+        Phase.RUNNING,
+        Phase.ERROR,
+        Phase.RUNNING,
+    ]
+    assert host.kinds(bad)[-1] is Kind.GAME_FAILED
+    assert [(game_id, type(error)) for game_id, error in host.faults] == [
+        (bad.game_id, MemoryError)
+    ]
+    assert pass_tick(host, first, last) == 2
+    assert recorder.n_ticks == {first.game_id: 3, bad.game_id: 1, last.game_id: 3}
+    assert recorder.calls == [("abandon", bad.game_id)]
+    assert told[-1] == [first.game_id, last.game_id]
+
+
+def test_a_listener_that_raises_is_told_no_more_ticks_and_costs_no_game_its_own():
+    host = Playing()
+    calls, told = [], []
+
+    def fail(_played):
+        calls.append(1)
+        raise RuntimeError("a listener that cannot take ticks")
+
+    host.bus.subscribe_ticks(fail)
+    host.bus.subscribe_ticks(lambda played: told.append(len(played.games)))
+    games = host.start(), host.start()
+    for _ in range(3):
+        assert pass_tick(host, *games) == 2
+    assert [game.phase for game in games] == [Phase.RUNNING] * 2
+    assert (len(calls), told) == (1, [2, 2, 2])
+    assert [(game_id, str(error)) for game_id, error in host.faults] == [
+        (None, "a listener that cannot take ticks")
+    ]
+    host.bus.unsubscribe_ticks(fail)

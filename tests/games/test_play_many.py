@@ -6,6 +6,7 @@ import pytest
 from hosting import RefusedError, pass_rows
 
 from farm.games import kernels
+from farm.games.rows import Rows
 from farm.games.warm_up import compile_kernels
 from farm.rpc import names
 from farm.rpc.v1 import games_pb2 as pb
@@ -458,3 +459,27 @@ def test_games_that_end_while_others_are_made_are_told_like_any(host, connect):
         np.bitwise_or.at(flags, update.rows, update.flags & (FIRST | TRUNCATED))
     assert set(flags.tolist()) == {FIRST | TRUNCATED}
     assert len({row.game_id for row in opened.rows}) == 256
+
+
+def test_a_stream_that_cannot_take_ticks_in_ends_and_the_others_go_on(shared, monkeypatch):
+    (bad, _), (good, opened) = many(shared), many(shared)
+    next(bad)
+    played, calls = Rows.played, []
+
+    def fail_once(rows, slots):
+        calls.append(rows)
+        if len(calls) == 1:  # of the stream that listens the longest
+            raise RuntimeError("rows that cannot be read")
+        return played(rows, slots)
+
+    monkeypatch.setattr(Rows, "played", fail_once)
+    for tick in range(3):
+        update = Update(opened, next(good))
+        assert set(update.ticks.tolist()) == {tick}
+        good.send(pass_rows(opened, update.waiting))
+    with pytest.raises(RefusedError) as refused:
+        next(bad)
+    assert refused.value.code is grpc.StatusCode.INTERNAL
+    assert calls.count(calls[0]) == 1
+    next(good)
+    good.half_close()

@@ -2,6 +2,7 @@
 
 import shutil
 
+import msgspec
 import numpy as np
 import pytest
 from playing import Playing, duel_spec, games_config, image
@@ -9,7 +10,7 @@ from playing import Playing, duel_spec, games_config, image
 from farm.games.events import Kind
 from farm.games.lifecycle import Phase
 from farm.games.spec import GameSpec
-from farm.replay.journal import decode, to_replay
+from farm.replay.journal import HEAD, decode, encode, to_replay
 from farm.replay.simulate import verify
 
 pytestmark = pytest.mark.timeout(300)
@@ -244,3 +245,62 @@ def test_captures_and_deaths_come_back_with_their_events_and_kills(playing):
     again = second.host.game(game.game_id)
     assert without_goodbyes(image(second, again), len(mine["events"])) == mine
     assert [seat.kills for seat in again.seats] == [0, 1, 0]
+
+
+def created(one, key, caller="me", **changes):
+    spec = duel_spec(**changes)
+    return one.host.create(spec, caller=caller, now_ns=one.now_ns, wall_ns=one.wall_ns, key=key)
+
+
+def test_a_repeated_creation_gets_its_first_answer_also_from_the_next_host(playing):
+    first = playing()
+    lobby = created(first, "a secret", spectators=True)
+    running = first.start(duel_spec(bots={1: "random"}), key="another")
+    without_key = created(first, "")
+    second = playing(first)
+    assert created(second, "a secret", spectators=True) == lobby
+    assert created(second, "another").game_id == running.game_id
+    third = playing(second)
+    assert created(third, "a secret", spectators=True) == lobby
+    assert sorted(game.game_id for game in third.host.games()) == [
+        lobby.game_id,
+        running.game_id,
+        without_key.game_id,
+    ]
+    game = third.host.game(lobby.game_id)
+    third.host.check_owner(game, lobby.owner_token)
+    assert third.host.viewer_of(game, lobby.spectator_token) is None
+
+
+def test_keys_of_different_callers_and_different_keys_make_different_games(playing):
+    first = playing()
+    answers = [created(first, "key"), created(first, "key", caller="you"), created(first, "other")]
+    second = playing(first)
+    again = [
+        created(second, "key"),
+        created(second, "key", caller="you"),
+        created(second, "other"),
+    ]
+    assert again == answers
+    assert len({token for one in answers for token in one if token}) == 6
+
+
+def test_neither_a_key_nor_a_token_of_a_creation_is_in_its_journal(playing):
+    first = playing()
+    answer = created(first, "a secret of mine", spectators=True)
+    data = (first.files.folder / f"{answer.game_id}.journal").read_bytes()
+    for secret in ("a secret of mine", answer.owner_token, answer.spectator_token):
+        assert secret.encode() not in data
+
+
+def test_a_journal_of_a_host_that_kept_no_keys_is_taken_up(playing):
+    first = playing()
+    game = first.start(key="a secret")
+    path = first.files.folder / f"{game.game_id}.journal"
+    found = decode(path.read_bytes())
+    kept = msgspec.msgpack.decode(found.header.host)[:4]
+    header = msgspec.structs.replace(found.header, host=msgspec.msgpack.encode(kept))
+    path.write_bytes(HEAD + b"".join(encode(entry) for entry in (header, *found.entries)))
+    second = playing(first)
+    assert second.host.game(game.game_id).phase is Phase.RUNNING
+    assert second.host.creations.find("me", "a secret") is None

@@ -11,6 +11,7 @@ from farm.shm.control import ChildState, FarmState
 from farm.shm.groups import Amount, GroupKind, Settled, attach_groups
 from farm.shm.ring_layout import HEAD_OFFSET, TAIL_OFFSET, attach_ring, create_ring
 from farm.shm.segment import Segment, segment_name, unlink_segment
+from farm.shm.successor import create_successor, succeed
 
 RING_BYTES = 1 << 16
 
@@ -270,6 +271,20 @@ def test_a_ring_that_was_made_anew_is_read_anew(farm):
     samples = farm.samples()
     assert samples['farm_ring_used_bytes{worker="0"}'] == 0
     assert samples['farm_ring_capacity_bytes{worker="0"}'] == 2 * RING_BYTES
+
+
+def test_a_ring_that_was_replaced_is_let_go_of_though_nobody_asks(farm):
+    assert farm.samples()['farm_ring_capacity_bytes{worker="0"}'] < 1 << 22
+    (_, before), (_, other) = list(farm.segments.rings)[:2]
+    with (
+        attach_ring(farm.instance, 0) as ring,
+        create_successor(farm.instance, 0, 1 << 22) as successor,
+    ):
+        succeed(ring, successor)
+    farm.segments.let_go()
+    assert before.segment.mem.size == 0, "its memory is free"
+    assert other.segment.mem.size > 0
+    assert farm.samples()['farm_ring_capacity_bytes{worker="0"}'] == 1 << 22
 
 
 def test_a_segment_that_cannot_be_read_is_counted_and_the_rest_is_there(farm):

@@ -16,7 +16,7 @@ from farm.cli.main import main
 from farm.errors import EXIT_INTERNAL, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE
 from farm.replay.files import read_replays, write_replays
 from farm.replay.journal import decode, to_replay
-from farm.replay.simulate import with_hashes
+from farm.replay.simulate import verify, with_hashes
 
 ROOT = Path(farm.__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parents[1] / "golden" / "march.txt"
@@ -130,6 +130,36 @@ def test_a_bad_file_is_one_line_that_names_it_and_the_reason(
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"farm: {path}: ")
     assert words in line
+    without_check = run_here(games, path)
+    assert (without_check.returncode, without_check.stderr) == (code, done.stderr)
+
+
+def test_a_check_goes_on_behind_files_that_cannot_be_read(run_here, games, wrong, tmp_path):
+    noise, absent, bad = (tmp_path / name for name in ("noise.replay", "absent.gior", "bad.jsonl"))
+    noise.write_bytes(b"noise")
+    bad.write_bytes(b"{]\n")
+    done = run_here("--check", noise, absent, games, bad, games)
+    assert done.stdout.startswith("4 games, 136 ticks, 120 hashes compared (2 games without any)")
+    assert done.stdout.endswith(" s; 3 errors, named above\n")
+    named = [line.split(": ")[1] for line in done.stderr.splitlines()]
+    assert named == [str(noise), str(absent), str(bad)]
+    assert done.returncode == EXIT_INTERNAL
+    assert run_here("--check", absent, games).returncode == EXIT_UNAVAILABLE
+    differs = run_here("--check", absent, wrong)
+    assert (differs.returncode, len(differs.stdout.splitlines())) == (EXIT_INTERNAL, 2)
+
+
+def test_a_check_goes_on_behind_a_game_that_cannot_be_played(run_here, games, monkeypatch):
+    def verify_others(replay):
+        if replay.game_id == "march":
+            raise ValueError("a general on a mountain")
+        return verify(replay)
+
+    monkeypatch.setattr("farm.cli.replay.verify", verify_others)
+    done = run_here("--check", games, games)
+    assert done.stdout.startswith("2 games, 120 ticks, 120 hashes compared, 0 mismatches")
+    assert done.stderr == f"farm: {games}: game march: a general on a mountain\n" * 2
+    assert done.returncode == EXIT_INTERNAL
 
 
 def test_games_are_imported_and_hashed_on_request(run_here, games):

@@ -59,3 +59,16 @@ def test_more_cannot_come_back_than_went_out():
     credit.take(5)
     with pytest.raises(ValueError, match="6 bytes back of 5"):
         credit.give_back(6)
+
+
+def test_a_credit_can_be_cut_below_what_is_out_and_comes_back_up_to_what_was_granted():
+    credit = Credit(1000)
+    credit.take(900)
+    credit.fit(300)
+    assert credit.is_cut
+    assert credit.room_bytes(1) == 0
+    credit.give_back(700)
+    assert credit.room_bytes(1) == 100
+    credit.fit(5000)
+    assert not credit.is_cut
+    assert credit.room_bytes(1) == 800

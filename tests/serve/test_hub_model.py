@@ -27,6 +27,8 @@ from farm.serve.rings import Ring
 from farm.serve.stats import Statistics
 from farm.shm.balance import read_balance
 from farm.shm.groups import GroupKind, attach_groups, create_groups
+from farm.shm.ring_layout import FATE_OFFSET, Fate
+from farm.shm.successor import is_settled
 from farm.spec.trajectory import RECORD_HEADER
 
 N_RINGS = 2
@@ -117,6 +119,7 @@ class HubMachine(RuleBasedStateMachine):
 
     def round(self):
         self.scan()
+        self.hub.follow_rings()
         self.hub.release()
 
     # What happens to it.
@@ -195,7 +198,22 @@ class HubMachine(RuleBasedStateMachine):
             pass
         self.start()
 
+    @precondition(lambda self: any(map(self.is_settled, range(N_RINGS))))
+    @rule(data=st.data(), capacity=st.sampled_from([CAPACITY, CAPACITY // 2, 4 * CAPACITY]))
+    def replace(self, data, capacity):
+        """A ring in which nothing is left, by one of another capacity."""
+        ring = data.draw(st.sampled_from([*filter(self.is_settled, range(N_RINGS))]))
+        self.written[ring].replace(capacity)
+
+    @rule(ring=st.integers(0, N_RINGS - 1), fate=st.sampled_from(list(Fate)[:3]))
+    def let_end(self, ring, fate):
+        """A worker waits for all of its ring to be released, for a while or for long, or not."""
+        self.written[ring].segment.store(FATE_OFFSET, fate)
+
     # What must hold.
+
+    def is_settled(self, ring):
+        return is_settled(self.written[ring].segment)
 
     def is_wanted(self, name, ring, sequence):
         return name != "odd" or self.records[ring][sequence][0] == 1

@@ -21,6 +21,7 @@ from farm.shm.ring_layout import (
     record_bytes,
     unpublished,
 )
+from farm.shm.successor import create_successor, fill, is_settled
 
 CAPACITY = 4096
 LARGEST = max_payload_bytes(CAPACITY)
@@ -38,6 +39,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @initialize(start=STARTS)
     def make(self, start):
+        self.capacity = CAPACITY
         self.segment = create_ring("model", next(NUMBERS), CAPACITY)
         self.segment.unlink()
         for offset in (TAIL_OFFSET, HEAD_OFFSET, CHECKPOINT_OFFSET + SAVED_TAIL):
@@ -74,10 +76,10 @@ class RingMachine(RuleBasedStateMachine):
 
     def _put(self, n_bytes, held_bytes, n_experiences):
         """Claim `held_bytes`, shrink to `n_bytes` if that is less, and fill."""
-        place = self.claimed % CAPACITY
+        place = self.claimed % self.capacity
         record = record_bytes(held_bytes)
-        skip = CAPACITY - place if place + record > CAPACITY else 0
-        fits = self.claimed + skip + record - self.head <= CAPACITY
+        skip = self.capacity - place if place + record > self.capacity else 0
+        fits = self.claimed + skip + record - self.head <= self.capacity
         assert ring.next_sequence(self.producer.cursor) == self.sequence
         room = self.producer.try_claim(held_bytes, n_experiences)
         assert (room is not None) == fits
@@ -128,7 +130,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule(n_bytes=st.integers(0, CAPACITY))
     def park(self, n_bytes):
-        full = self.claimed + n_bytes - self.head > CAPACITY
+        full = self.claimed + n_bytes - self.head > self.capacity
         assert ring.park(self.producer.mem, self.producer.cursor, n_bytes) == full
         assert ring.is_parked(self.consumer.mem) == full
         ring.unpark(self.producer.mem)
@@ -142,6 +144,20 @@ class RingMachine(RuleBasedStateMachine):
         self.counts["aborted"] = minus(self.attempted, total(self.counts))
         self.sequence = total(self.counts)[0] - self.counts["aborted"][0]
         self._save()
+
+    @precondition(lambda self: self.head == self.tail)
+    @rule(capacity=st.sampled_from([CAPACITY, 2 * CAPACITY, 8 * CAPACITY]))
+    def replace_the_ring(self, capacity):
+        """By one of another capacity, between the death of a producer and its replacement."""
+        assert is_settled(self.segment)
+        successor = create_successor("model", next(NUMBERS), capacity)
+        successor.unlink()
+        fill(self.segment, successor)
+        self.producer = self.consumer = self.view = None
+        self.segment.close()
+        self.segment, self.capacity = successor, capacity
+        self.consumer, self.view = RingConsumer(successor), RingView(successor)
+        self.kill_the_producer()
 
     @rule()
     def peek(self):

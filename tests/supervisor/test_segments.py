@@ -215,23 +215,32 @@ def test_rings_too_many_stay_and_rings_too_few_are_made(farm, config_of, instanc
     die(again)
 
 
-@pytest.mark.parametrize(
-    ("ring", "words"),
-    [
-        ({"bytes": 2 * RING_BYTES}, "ring.bytes was 262144 and is 524288 now"),
-        ({"submitted_bytes": 1 << 17}, "ring.submitted_bytes was 65536 and is 131072 now"),
-    ],
-)
-def test_another_size_is_refused_while_somebody_is_owed_something(
-    farm, config_of, instance, ring, words
+def test_another_size_of_workers_rings_is_gone_on_with_and_waited_for(farm, config_of, instance):
+    claim_group(instance)
+    write(instance, 0, 3)
+    die(farm)
+    again = take_segments(config_of(worker={"count": 2}, ring={"bytes": 2 * RING_BYTES}), seed=1)
+    assert again.balance().owed == {"trainer": 3}
+    assert again.replacements.workers == {0, 1}
+    die(again)
+    settle_all(instance)
+    afresh = take_segments(config_of(ring={"bytes": 2 * RING_BYTES}), seed=1)
+    assert not afresh.replacements.workers, "nobody is owed anything: the rings are made anew"
+    assert afresh.balance().sums()["published"] == Amount()
+    die(afresh)
+
+
+def test_another_size_of_other_rings_is_refused_while_somebody_is_owed_something(
+    farm, config_of, instance
 ):
+    words = "ring.submitted_bytes was 65536 and is 131072 now"
     claim_group(instance)
     write(instance, 0, 3)
     write(instance, 64, 1)
     die(farm)
     left = list_segments(instance)
     with pytest.raises(LeftoversError, match=words) as refused:
-        take_segments(config_of(worker={"count": 2}, ring=ring), seed=1)
+        take_segments(config_of(worker={"count": 2}, ring={"submitted_bytes": 1 << 17}), seed=1)
     assert "4 records to group trainer" in str(refused.value)
     for way_out in (f"farm drain --instance {instance}", "farm up --discard"):
         assert way_out in str(refused.value)
@@ -445,8 +454,8 @@ def test_only_a_dead_farm_that_fits_can_be_drained_as_such(farm, config_of, inst
     claim_group(instance)
     write(instance, 0, 2)
     die(farm)
-    with pytest.raises(LeftoversError, match=r"ring\.bytes was"):
-        take_leftovers(config_of(ring={"bytes": 2 * RING_BYTES}))
+    with pytest.raises(LeftoversError, match=r"ring\.submitted_bytes was"):
+        take_leftovers(config_of(ring={"submitted_bytes": 1 << 17}))
     taken = take_leftovers(config)
     assert taken.balance().owed == {"trainer": 2}
     die(taken)

@@ -55,6 +55,18 @@ def test_a_reload_that_was_refused_is_told_until_another_is_not(control):
     assert "refused" not in line(FarmPhase.RUNNING, 2 * S)
 
 
+def test_workers_that_wait_for_rings_of_another_size_are_told_and_for_whom(control):
+    fill(control, children_of(2))
+    waits = {0: {"trainer": 512, "eval": 8}, 1: {"trainer": 8}}
+    line = StatusLine(control, waits=lambda: waits)
+    told = "; 2 workers wait for groups eval, trainer to take what is in rings of the size before"
+    assert line(FarmPhase.RUNNING, S).endswith(told)
+    waits = {0: {}}
+    assert "; 1 workers wait for anybody to take" in line(FarmPhase.RUNNING, 2 * S)
+    waits = {}
+    assert "wait for" not in line(FarmPhase.RUNNING, 3 * S)
+
+
 def test_a_serving_farm_says_where_and_its_rates_since_the_last_line(control):
     slots = fill(control, children_of(2))
     line = StatusLine(control)

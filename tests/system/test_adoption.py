@@ -5,7 +5,9 @@ the farm is killed            duplicates that were leased,     a record lost, to
                               marked as redelivered            sequence used twice
 … with records in its hand    they are aborted, by count       they come half written, or uncounted
 its successor has another     it is refused                    anything is mixed or thrown away
-ring.bytes
+ring.submitted_bytes
+… another ring.bytes          rings are replaced once they     a record lost, or a sequence
+                              are taken                        used twice
 its successor has fewer       their rings are served           their records are lost
 workers
 a stop with something owed    it stays for the next            it is thrown away
@@ -98,7 +100,7 @@ def story(shared_farm_up, shared_instance, wait_until, is_alive):
     told["left"] = list_segments(instance)
     own = ("worker.count=2", *SMALL, f"instance={instance}", f"serve.address={first.address}")
     told["refused"] = farm_cli(
-        "up", *own, "telemetry.metrics_address=127.0.0.1:0", f"ring.bytes={1 << 19}"
+        "up", *own, "telemetry.metrics_address=127.0.0.1:0", f"ring.submitted_bytes={1 << 21}"
     )
     told["left_after_refusal"] = list_segments(instance)
 
@@ -164,10 +166,15 @@ def test_a_killed_farm_leaves_an_exact_balance_and_owes_what_was_not_acknowledge
     assert attempted == published + records(killed, "aborted")
 
 
-def test_another_ring_size_is_refused_with_the_ways_out_and_nothing_is_touched(story):
+def test_another_submitted_ring_is_refused_with_the_ways_out_and_nothing_is_touched(story):
     refused = story["refused"]
     assert refused.returncode == 69, refused.stderr
-    for words in ("records to group trainer", "ring.bytes was", "farm drain", "--discard"):
+    for words in (
+        "records to group trainer",
+        "ring.submitted_bytes was",
+        "farm drain",
+        "--discard",
+    ):
         assert words in refused.stderr
     assert story["left_after_refusal"] == story["left"]
 

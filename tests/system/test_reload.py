@@ -2,17 +2,13 @@
 
 import json
 import signal
-import subprocess
-import sys
-import threading
 import time
 from itertools import pairwise
 
 import pytest
 from notified import Listener
+from reloading import Reader, farm
 
-from farm.client import Client, Retry
-from farm.errors import FarmError
 from farm.shm.control import ControlBlock
 from farm.shm.ring_layout import ring_indexes
 from farm.shm.segment import list_segments
@@ -21,50 +17,6 @@ pytestmark = pytest.mark.timeout(400)
 
 START = ("worker.games=16", f"ring.bytes={1 << 20}", "seed=11", "telemetry.level=info")
 EXIT_CONFIG = 78
-
-
-class Reader:
-    """Takes and verifies everything, and notes what came of which worker and config."""
-
-    def __init__(self, address):
-        self.seen = {}
-        self.epochs = {}
-        self.connections = 0
-        self.end = None
-        self._client = Client(address, retry=Retry(ceiling_s=0.2, deadline_s=5.0))
-        self._stream = self._client.subscribe()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self):
-        try:
-            for one in self._stream:
-                one.verify()
-                self.seen.setdefault(one.worker, []).append(one.sequence)
-                facts = self.epochs.setdefault(one.config_epoch, set())
-                if one.n_steps > 1:  # the last step is worth more than itself
-                    facts.add((one.policy, bool(one.reward[0] == -0.5)))
-                self.connections = max(self.connections, self._stream.received.connections)
-        except FarmError as error:
-            self.end = error
-
-    def close(self):
-        self._thread.join(60)
-        assert not self._thread.is_alive()
-        self._client.close()
-
-
-def farm(*arguments, code=0):
-    """Run a command of the farm; what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "farm.cli.main", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
-    assert done.returncode == code, done.stderr
-    return done.stdout if code == 0 else done.stderr
 
 
 def ready_again(listener):
@@ -101,7 +53,7 @@ def story(shared_farm_up, shared_instance, wait_until, contention, tmp_path_fact
     up.wait_for("child_ready", child="rollout-1", generation=2)
     told.restarted = changed("worker.games=8")
     up.wait_for("child_ready", child="rollout-0", generation=2)
-    told.refused = farm("set", "ring.bytes=4194304", *instance, code=EXIT_CONFIG)
+    told.refused = farm("set", "ring.submitted_bytes=65536", *instance, code=EXIT_CONFIG)
     told.wrong = farm("set", "match.board=2x2", *instance, code=EXIT_CONFIG)
     told.after_refusal = (control.last_reload_ok, control.load_config()[0])
     told.same = farm("reload", "--wait", *instance)
@@ -171,7 +123,7 @@ def test_what_is_in_force_is_shown_with_its_epoch(story):
 
 
 def test_a_change_that_cannot_be_is_refused_and_everything_stays(story):
-    assert "ring.bytes" in story.refused
+    assert "ring.submitted_bytes" in story.refused
     assert "start the farm again" in story.refused
     assert "match.board" in story.wrong
     assert story.after_refusal == (0, story.restarted["epoch"])
@@ -199,7 +151,7 @@ def test_a_service_manager_hears_of_every_reload_when_it_began_and_that_it_is_ov
     assert len(began) == sum(story.reloads)
     assert all(story.began_us < at for at in began)
     refused = [one[1] for one in lines if "refused" in one[1]]
-    assert "ring.bytes" in refused[0]
+    assert "ring.submitted_bytes" in refused[0]
     assert "match.board" in refused[1]
 
 
