@@ -198,9 +198,12 @@ def _stalled(ring: HeldRing) -> str:
         ack = "never" if ring.last_ack_age_s is None else f"{ring.last_ack_age_s:.0f} s ago"
         holder = f"group {ring.group} holds it, members: {ring.members}, last acknowledged: {ack}"
     advice = f"; {ring.advice}" if ring.advice else ""
-    since = f"has been full for {ring.full_s:.0f} s ({ring.fill:.0%})"
+    # In memory nobody writes since when: it is what this tool has seen.
+    bound = "" if ring.head is None else "at least "
+    since = f"has been full for {bound}{ring.full_s:.0f} s ({ring.fill:.0%})"
     if ring.is_ending:
-        since = f"is to have another size, has waited {ring.full_s:.0f} s ({ring.fill:.0%} filled)"
+        waited = f"{bound}{ring.full_s:.0f} s ({ring.fill:.0%} filled)"
+        since = f"is to have another size, has waited {waited}"
     return f"ring {ring_label(ring.worker)} {since} and stands still: {holder}{advice}"
 
 

@@ -44,7 +44,7 @@ def _run(
     quiet: bool = False,
 ) -> int:
     # A service manager whose watchdog was not fed sends SIGABRT: the log then says where we were.
-    faulthandler.enable()
+    faulthandler.enable(STDOUT)
     # Before the imports, which take most of a start: a signal from here on is a clean stop.
     with SignalQueue() as signals:
         from farm import app  # noqa: PLC0415 - it loads NumPy, see `run`

@@ -2,9 +2,10 @@
 
 Rules, checked behind those of `check.py`:
 
+    security.tls_cert          a certificate, and security.tls_key its key
     security.tls_key           given with security.tls_cert; a file that others cannot read
     security.tokens_file       as tokens.py says; a file that others cannot read
-    security.client_ca         needs security.tls_cert
+    security.client_ca         needs security.tls_cert; holds a certificate
     serve.address              loopback or a unix socket, or TLS with a client CA or tokens, or
                                `security.insecure`
     games.address              likewise, where there are games hosts
@@ -17,6 +18,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from farm.config.certificates import check_certificates
 from farm.config.patterns import socket_path
 from farm.config.schema import FarmConfig, SecurityConfig
 from farm.config.tokens import read_tokens
@@ -50,10 +52,18 @@ def _files(security: SecurityConfig) -> Iterator[ConfigError]:
         yield ConfigError("security.tls_key", "certificate and key go together: give both or none")
     if security.client_ca is not None and security.tls_cert is None:
         yield ConfigError("security.client_ca", "needs security.tls_cert and security.tls_key")
-    for name in ("tls_cert", "tls_key", "client_ca", "tokens_file"):
-        if (file := getattr(security, name)) is not None:
-            yield from _file(f"security.{name}", file, is_secret=name in _SECRET)
-
+    unreadable = [
+        problem
+        for name in ("tls_cert", "tls_key", "client_ca", "tokens_file")
+        if (file := getattr(security, name)) is not None
+        for problem in _file(f"security.{name}", file, is_secret=name in _SECRET)
+    ]
+    yield from unreadable
+    if security.tls_cert is not None and security.tls_key is not None and not unreadable:
+        try:
+            check_certificates(security.tls_cert, security.tls_key, security.client_ca)
+        except ConfigError as error:
+            yield error
     if security.tokens_file is not None:
         try:
             read_tokens(security.tokens_file)

@@ -12,6 +12,7 @@ file and line where a file cannot be read. Hydra's state is global to the proces
 serialises compositions, and another user's Hydra is put back afterwards.
 """
 
+import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -93,9 +94,11 @@ def compose(overrides: Sequence[str] = (), *, folders: Sequence[Path] = ()) -> C
     Raises:
         ConfigError: anything wrong in overrides or files.
     """
-    places, lines = _places(folders), list(overrides)
-    options = _options(places)
-    override_rules.screen(lines, options)
+    lines = list(overrides)
+    with _config_errors(folders):
+        places = _places(folders)
+        options = _options(places)
+        override_rules.screen(lines, options)
     with _config_errors(places), _hydra(places) as loader:
         wanted = _for_hydra(lines, places)
         tree = _tree(wanted)
@@ -124,8 +127,10 @@ def compose_config(overrides: Sequence[str] = (), *, folders: Sequence[Path] = (
     Raises:
         ConfigError: anything wrong in overrides or files.
     """
-    places, lines = _places(folders), list(overrides)
-    override_rules.screen(lines, _options(places))
+    lines = list(overrides)
+    with _config_errors(folders):
+        places = _places(folders)
+        override_rules.screen(lines, _options(places))
     with _config_errors(places), _hydra(places):
         tree = _tree(_for_hydra(lines, places))
     try:
@@ -138,14 +143,15 @@ def _places(folders: Sequence[Path]) -> list[Path]:
     """The folders, looked at; one without a config.yaml adds to those behind it.
 
     Raises:
-        ConfigError: one is not there, holds a file that nothing would read, or none has the file
-            that a composition begins with.
+        ConfigError: one is not there or not readable, holds a file that nothing would read, or none
+            has the file that a composition begins with.
     """
     places = [folder.resolve() for folder in folders] or [conf_dir()]
     for place in places:
         if not place.is_dir():
             raise ConfigError("", f"there is no folder {place}")
-        strays = sorted(file.name for file in place.glob("*.yaml") if file.stem != PRIMARY)
+        _refuse_gaps(place)
+        strays = sorted(file.name for file in _files(place, "*.yaml") if file.stem != PRIMARY)
         if strays:
             raise ConfigError(
                 "",
@@ -156,6 +162,33 @@ def _places(folders: Sequence[Path]) -> list[Path]:
     if not any((place / f"{PRIMARY}.yaml").is_file() for place in places):
         raise ConfigError("", f"{_names(places)}: no {PRIMARY}.yaml; add {conf_dir()} behind it")
     return places
+
+
+def _refuse_gaps(place: Path) -> None:
+    """What cannot be read would else count as absent, and the files behind it hold in its stead.
+
+    Raises:
+        ConfigError: a folder that may not be read, or a symlink that leads nowhere.
+    """
+    entries = _files(place, "*")
+    for folder in (place, *(entry for entry in entries if entry.is_dir())):
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise ConfigError("", f"{folder}: this user may not read it; chmod a+rx {folder}")
+    for file in sorted([*entries, *_files(place, "*/*.yaml")]):
+        if file.is_symlink() and not file.exists():
+            raise ConfigError("", f"{file}: a symlink to {file.readlink()}, which is not there")
+
+
+def _files(place: Path, pattern: str) -> list[Path]:
+    """The files of a folder but hidden ones.
+
+    Editors lock theirs by `.#name.yaml`, a configuration manager has versions in `..data`.
+    """
+    return [
+        file
+        for file in place.glob(pattern)
+        if not any(part.startswith(".") for part in file.relative_to(place).parts)
+    ]
 
 
 def _for_hydra(lines: Sequence[str], places: Sequence[Path]) -> list[str]:
@@ -197,7 +230,7 @@ def _hydra(places: Sequence[Path]) -> Iterator[ConfigLoader]:
 def _options(places: Sequence[Path]) -> dict[str, tuple[str, ...]]:
     """The groups, which are the sub-folders, and the options of each, which are its files."""
     names: dict[str, set[str]] = {}
-    for file in (file for place in places for file in place.glob("*/*.yaml")):
+    for file in (file for place in places for file in _files(place, "*/*.yaml")):
         names.setdefault(file.parent.name, set()).add(file.stem)
     return {group: tuple(sorted(names[group])) for group in sorted(names)}
 
@@ -272,11 +305,14 @@ def _names(places: Sequence[Path]) -> str:
 
 def _unreadable(places: Sequence[Path]) -> str | None:
     """The file that is to blame, which Hydra does not always tell, and why."""
+    depths = ("*.yaml", "*/*.yaml")
     for file in sorted(
-        file for place in places for depth in ("*.yaml", "*/*.yaml") for file in place.glob(depth)
+        file for place in places for depth in depths for file in _files(place, depth)
     ):
         try:
             content = OmegaConf.load(file)
+        except yaml.YAMLError as error:
+            return _yaml_text(error)
         except (OSError, ValueError, OmegaConfBaseException) as error:
             return f"{file}: {_first_line(error)}"
         if not OmegaConf.is_dict(content):

@@ -49,23 +49,44 @@ def screen(overrides: Sequence[str], options: Mapping[str, Sequence[str]]) -> No
 
 
 def for_hydra(overrides: Sequence[str]) -> list[str]:
-    """The same overrides, mappings that the schema takes whole by `++`.
+    """The same overrides, values of keys by `++`: they hold whether or not a file has the key.
 
-    Hydra would else hold the names in them against those that a file has; so it adds them to those.
+    Hydra would else refuse a key that the chosen files leave to the schema, and hold the names of a
+    mapping against those that a file has; so it adds them to those.
     """
     return [
-        f"++{text}" if isinstance(_default_of(text.partition("=")[0].strip()), dict) else text
+        _by_force(text) if _key_of(text) in field_index() or _is_laid_over(text) else text
         for text in overrides
     ]
 
 
-def _default_of(key: str) -> Value:
-    field = field_index().get(key)
-    return field.default if field else None
+def combined(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """Overrides and later ones on top; of those for one key, the last.
+
+    Values laid over a section, as in `match={cities:0}`, leave the option in place that was chosen.
+    """
+    by_key: dict[str, str] = {}
+    for text in (*before, *more):
+        key = f"{_key_of(text)}={{}}" if _is_laid_over(text) else _key_of(text)
+        by_key.pop(key, None)
+        by_key[key] = text
+    return tuple(by_key.values())
+
+
+def _is_laid_over(text: str) -> bool:
+    return _key_of(text) in sections() and text.partition("=")[2].lstrip().startswith("{")
+
+
+def _by_force(text: str) -> str:
+    return text if text.startswith("~") else f"++{text.lstrip('+')}"
+
+
+def _key_of(text: str) -> str:
+    return text.partition("=")[0].strip().lstrip("+~").strip()
 
 
 def _parse(parser: OverridesParser, text: str) -> Override:
-    key = text.partition("=")[0].lstrip("+~").strip()
+    key = _key_of(text)
     try:
         override = parser.parse_override(text)
     except HydraException as error:

@@ -1,8 +1,9 @@
 """Notices that the files of a config have changed, however they were written.
 
 A look at the status of a handful of files, through all symlinks, by the loop that is there anyway:
-it sees writes in place, atomic replaces, and the swap of a symlink to a whole folder (which a
-configuration manager does) as one and the same, a file of another inode, time or size. A watch by
+it sees writes in place, atomic replaces, a mode that lets the farm read at last, and the swap of a
+symlink to a whole folder (which a configuration manager does) as one and the same, a file of
+another inode, time of change or size. Hidden files are locks and versions of editors. A watch by
 the kernel (inotify) would have to follow every symlink on the way by itself, and watchfiles brings
 a thread. A change counts once two looks in a row agree: whoever writes several files has then done.
 """
@@ -42,19 +43,20 @@ class FileWatch:
 
 
 def _look(folders: Sequence[Path]) -> _Signature:
-    """Path, inode, time of the last change and size of every file; what is gone is left out."""
+    """Path, inode, time of the last change of it or its mode, and size of every file there is."""
     found = set()
     for folder in folders:
         for place, subfolders, names in os.walk(folder, followlinks=True):
             depth = len(Path(place).parts) - len(folder.parts)
-            if depth >= 1:
-                subfolders.clear()  # groups have no groups, and a symlink may lead round in circles
+            # Groups have no groups, and a symlink may lead round in circles.
+            seen = [] if depth >= 1 else [name for name in subfolders if not name.startswith(".")]
+            subfolders[:] = seen
             for name in names:
-                if name.endswith(".yaml"):
+                if name.endswith(".yaml") and not name.startswith("."):
                     path = os.path.join(place, name)  # noqa: PTH118 - thousands of looks an hour
                     try:
                         status = os.stat(path)  # noqa: PTH116 - likewise
                     except OSError:
                         continue
-                    found.add((path, status.st_ino, status.st_mtime_ns, status.st_size))
+                    found.add((path, status.st_ino, status.st_ctime_ns, status.st_size))
     return frozenset(found)

@@ -97,7 +97,10 @@ INSTANCE = Family(
 )
 STATE = _gauge("farm_state", "State of the farm", YES_NO, CONTROL, ("state",))
 READY = _gauge(
-    "farm_ready", "Whether the farm runs and every heartbeat is fresh, as /readyz", YES_NO, CONTROL
+    "farm_ready",
+    "Whether the farm runs, serves, and every heartbeat is fresh, as /readyz",
+    YES_NO,
+    CONTROL,
 )
 UPTIME = _gauge("farm_uptime_seconds", "Time since the farm was started", "seconds", CONTROL)
 CONFIG_EPOCH = _gauge(

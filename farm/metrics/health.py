@@ -1,7 +1,8 @@
 """What /healthz and /readyz say. Pure.
 
     healthz   this child answers, and a supervisor holds the instance
-    readyz    the farm is RUNNING, and the heartbeat of every child is fresh
+    readyz    the farm is RUNNING, who serves clients is READY, and the heartbeat of every child is
+              fresh
 
 A heartbeat is fresh up to half of `supervisor.silence_s`: the farm says that it is not ready before
 the supervisor replaces the child. A child that has stopped (a warm-up, a worker too many) is not
@@ -13,11 +14,14 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from farm.shm.control import ChildSlot, ChildState, FarmState
+from farm.supervisor.specs import GAMES_ROLE
 
 NS_PER_S = 1_000_000_000
 FRESH_SHARE = 0.5
 """Of `supervisor.silence_s`."""
 _NOT_WAITED_FOR = (ChildState.EMPTY, ChildState.STOPPED)
+_SERVING_ROLES = ("experiences", GAMES_ROLE)
+"""Nothing answers at the address of one until it is READY; a worker is missed by nobody so soon."""
 
 
 class Health(Struct, frozen=True):
@@ -57,6 +61,9 @@ def readyz(
     fresh_s = silence_s * FRESH_SHARE
     for slot in children:
         if slot.state in _NOT_WAITED_FOR:
+            continue
+        if slot.role in _SERVING_ROLES and slot.state is not ChildState.READY:
+            problems.append(f"{slot.name} is {slot.state.name.lower()}")
             continue
         age_s = (now_ns - slot.heartbeat_ns) / NS_PER_S
         if age_s > fresh_s:

@@ -2,7 +2,7 @@
 
     GET /metrics   a page for Prometheus, in its format or in OpenMetrics
     GET /healthz   200 while this child lives and the supervisor holds its instance, else 503
-    GET /readyz    200 while the farm runs and every heartbeat is fresh, else 503
+    GET /readyz    200 while the farm runs, serves, and every heartbeat is fresh, else 503
 
 The control block that is read here is a mapping of its own, read-only; the child's slot is written
 through the one that every child is given.

@@ -79,6 +79,11 @@ _TRANSIENT = frozenset(
 )
 _NO_CONNECTION = "failed to connect to all addresses"
 """How gRPC begins a list of every address it tried; its end says why."""
+_OPENSSL = "OPENSSL_internal:"
+"""Behind it, in that list, what went wrong in a handshake."""
+_NO_TLS = "WRONG_VERSION_NUMBER"
+_CLOSED = "Socket closed"
+_HINT = "it may want TLS, or a certificate of this client that it trusts"
 _MS_PER_S = 1_000
 _MAX_RETRY_S = 3_600.0
 _BUSY = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -115,9 +120,20 @@ def error_of(
 ) -> ClientError:
     """What a client raises for a call that ended with `code`."""
     if code in _TRANSIENT:
-        reason = detail.rpartition(": ")[2] if detail.startswith(_NO_CONNECTION) else detail
+        reason = _no_connection(detail) if detail.startswith(_NO_CONNECTION) else detail
         return UnavailableError(f"no farm answers at {address}: {reason}")
     return RejectedError(code.name, detail, retry_after_s=retry_after_s)
+
+
+def _no_connection(detail: str) -> str:
+    detail = detail.removesuffix(": OK")  # the verdict on a certificate that was not come to
+    handshake = detail.rpartition(_OPENSSL)[2] if _OPENSSL in detail else ""
+    if handshake.startswith(_NO_TLS):
+        return "it speaks no TLS there"
+    if handshake:
+        return f"the TLS handshake failed, {handshake}"
+    reason = detail.rpartition(": ")[2]
+    return f"{reason}; {_HINT}" if reason == _CLOSED else reason
 
 
 def is_transient(

@@ -135,6 +135,10 @@ class NamedGroup:
         self._slot.last_ack_ns = time.time_ns()
         self._slot.leased_records = self.leases.leased_records
 
+    def has_half_of(self, index: int) -> bool:
+        """Whether half of a ring or more is not settled: handed out, or still to be."""
+        return self._rings[index].fills_half(mark_of(self.leases.settled(index)))
+
     def keep(self, index: int) -> Mark:
         """Keep what the group is done with in a ring, which may be released up to there.
 

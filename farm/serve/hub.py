@@ -14,7 +14,8 @@ While the farm drains there is no such ring, and the silent one holds up the end
 what it has all the same. Who has everything that is left is told so (`try_last_word`), as a client
 that collects a list of so many would wait for the rest of it. Both hold as well while a worker
 waits for all of its ring to be released, to come back with one of another capacity. Smaller rings
-cut the credit of members that had half of larger ones: who has used that up is told so, too.
+cut the credit of members that had half of larger ones: who has used that up is told so, too. So is
+who has all of a full ring and stays silent, as what it collects may be more than that.
 
 A stream never holds a ring. It starts at the oldest record while streams move the rings, and at the
 newest once a group does: it is there to watch, and what the group has yet to take may be a lot.
@@ -32,6 +33,7 @@ from farm.serve.member import Member
 from farm.serve.policy import Policy
 from farm.serve.rings import Ring
 from farm.serve.stream import Stream
+from farm.shm.groups import SUBMITTED_RING
 
 _EVERYTHING = RecordFilter()
 
@@ -71,6 +73,7 @@ class Hub:
         self._buffer = Buffer()
         self._capacity_bytes = self._sum_of_capacities()
         self._has_ending_rings = False
+        self._full_rings: list[int] = []
 
     @property
     def leased_records(self) -> int:
@@ -133,13 +136,17 @@ class Hub:
         ]
         return sum(other.reclaim() for other in silent) > 0
 
-    def try_last_word(self, member: Member, limits: Limits) -> bytes | None:
+    def try_last_word(self, member: Member, now_ns: int, limits: Limits) -> bytes | None:
         """A message for a member that is waited for and can have no more, once."""
-        return member.try_last_word(limits, is_all=self.is_draining or self._has_ending_rings)
+        is_all = self.is_draining or self._has_ending_rings
+        if not is_all and member.is_silent(now_ns, limits):
+            is_all = any(map(member.group.has_half_of, self._full_rings))
+        return member.try_last_word(limits, is_all=is_all)
 
     def follow_rings(self) -> None:
         """Go by the rings as a scan has found them: members hold what they may, no more."""
         self._has_ending_rings = any(ring.is_ending for ring in self.rings)
+        self._full_rings = [index for index, ring in enumerate(self.rings) if ring.is_full]
         capacity_bytes = self._sum_of_capacities()
         if capacity_bytes != self._capacity_bytes:
             self._capacity_bytes = capacity_bytes
@@ -177,9 +184,11 @@ class Hub:
         """What one more member of a group may hold at most: less, the more members it has.
 
         Members that could hold all of the rings together would wait for more while the rings, full,
-        wait for them. Half of the rings and no more, as a ring is full before its last byte.
+        wait for them. Half of the rings and no more, as a ring is full before its last byte; and of
+        those of workers, which are full together when they wait, as others may hold nothing.
         """
         return self._sum_of_capacities() // (2 * (n_members + 1))
 
     def _sum_of_capacities(self) -> int:
-        return sum(ring.view.capacity for ring in self.rings)
+        rings = [ring for ring in self.rings if ring.worker < SUBMITTED_RING] or self.rings
+        return sum(ring.view.capacity for ring in rings)

@@ -153,7 +153,7 @@ class Pump:
         if leased is None and self.hub.relieve(reader, now_ns, self.limits):
             leased = reader.try_batch(now_ns, self.limits)
         if leased is None:
-            return self.hub.try_last_word(reader, self.limits)
+            return self.hub.try_last_word(reader, now_ns, self.limits)
         message, lease = leased
         self._count(message, lease.records, lease.experiences)
         if lease.redelivered_records:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 
+from farm.config.certificates import check_certificates
 from farm.config.schema import SecurityConfig
 from farm.errors import ConfigError, FarmError
 from farm.supervisor import ports
@@ -37,7 +38,7 @@ class Certificates:
         try:
             self._seen = self._signature()
             self._first = self._load()
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise ConfigError("security.tls_cert", f"{cert}, {key}: {error}") from error
 
     @property
@@ -55,20 +56,16 @@ class Certificates:
                 return None
             self._seen = signature
             loaded = self._load()
-        except (OSError, ValueError) as error:
+        except (OSError, ConfigError) as error:
             self._log.error("certificate_not_loaded", error=str(error))
             return None
         self._log.info("certificate_loaded", cert=self._cert)
         return loaded
 
     def _load(self) -> grpc.ServerCertificateConfiguration:
-        """Read the files; ssl.SSLError, an OSError, if the key is not that of the certificate."""
-        pair = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        pair.load_cert_chain(self._cert, self._key, password=lambda: "")
-        roots = None
-        if self._client_ca is not None:
-            pair.load_verify_locations(self._client_ca)
-            roots = Path(self._client_ca).read_bytes()
+        """Read the files; raises OSError or ConfigError."""
+        check_certificates(self._cert, self._key, self._client_ca)
+        roots = None if self._client_ca is None else Path(self._client_ca).read_bytes()
         both = (Path(self._key).read_bytes(), Path(self._cert).read_bytes())
         return grpc.ssl_server_certificate_configuration([both], root_certificates=roots)
 

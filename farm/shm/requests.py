@@ -19,12 +19,13 @@ import msgspec
 from msgspec import Struct
 
 from farm.errors import ConfigError, FarmError, UnavailableError
-from farm.shm.control import MAX_REQUEST_BYTES, ControlBlock
+from farm.shm.control import MAX_REQUEST_BYTES, ControlBlock, FarmState
 from farm.shm.groups import GROUPS_ROLE
 from farm.shm.lease import running_pid
 from farm.shm.segment import segment_name, shm_path
 
 _LOOK_S = 0.01
+_ANSWERING = (FarmState.STARTING, FarmState.RUNNING)
 
 PLANNED, DONE, REFUSED = "planned", "done", "refused"
 """How far a request has got: `planned` is stored and not yet acknowledged by all children."""
@@ -122,7 +123,7 @@ def ask(instance: str, overrides: tuple[str, ...], deadline_s: float, *, wait: b
 
     Raises:
         ConfigError: it was refused; nothing has changed.
-        UnavailableError: there is no such farm.
+        UnavailableError: there is no such farm, or it ends before it answers.
         FarmError: it does not answer in time.
     """
     pid = running_pid(instance)
@@ -133,7 +134,7 @@ def ask(instance: str, overrides: tuple[str, ...], deadline_s: float, *, wait: b
         try:
             request_id = write_request(control, overrides)
             os.kill(pid, signal.SIGHUP)
-            answer = _wait(control, request_id, deadline_s, wait=wait)
+            answer = _wait(control, request_id, deadline_s, pid=pid, wait=wait)
         finally:
             control.close()
     if answer.outcome == REFUSED:
@@ -170,7 +171,9 @@ def turn(instance: str, deadline_s: float) -> Iterator[None]:
         os.close(fd)
 
 
-def _wait(control: ControlBlock, request_id: int, deadline_s: float, *, wait: bool) -> Answer:
+def _wait(
+    control: ControlBlock, request_id: int, deadline_s: float, *, pid: int, wait: bool
+) -> Answer:
     until = time.monotonic() + deadline_s
     while True:
         answer = read_answer(control)
@@ -180,6 +183,8 @@ def _wait(control: ControlBlock, request_id: int, deadline_s: float, *, wait: bo
             and (answer.outcome != PLANNED or not wait)
         ):
             return answer
+        if control.state not in _ANSWERING or running_pid(control.instance) != pid:
+            raise UnavailableError(f"the farm {control.instance!r} is ending or has ended")
         if time.monotonic() > until:
             raise FarmError(
                 f"the farm {control.instance!r} has not answered for {deadline_s:g} s: it is still "

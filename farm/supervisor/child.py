@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from farm.shm.wake import Doorbell
     from farm.telemetry.log import Logger
 
+_STDOUT = 1
+"""Where the log goes: dumps on standard error would be missing there if that goes elsewhere."""
+
 
 @dataclass(slots=True)
 class ChildContext:
@@ -101,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the child that the command line describes."""
     args = _parse(argv)
     leash.tie(args.supervisor_pid)
-    faulthandler.enable()
+    faulthandler.enable(_STDOUT)
     # A terminal's Ctrl-C is the supervisor's business; whoever sends it to a child by hand errs.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     context = _context(args)

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
+from farm.config.overrides import combined
 from farm.config.reload import ReloadPlan, plan_reload
 from farm.config.schema import FarmConfig
 from farm.errors import ConfigError, FarmError
@@ -147,13 +148,13 @@ class Reloader:
         request = self._new_request()
         overrides = combined(self._overrides, request.overrides)
         try:
-            if self._control.draining:
-                raise ConfigError("", "the farm drains, and a config would change nothing any more")
-            config = self._compose(overrides)
-            plan = plan_reload(self.config, config)
-            self._farm.prepare(config)
+            config, plan = self._planned(overrides)
         except FarmError as error:
             self._refuse(request, str(error))
+            return
+        except Exception as error:  # noqa: BLE001 - no text that somebody wrote may end a farm
+            log.get_logger().exception("reload_failed")
+            self._refuse(request, f"a fault of the farm, see its log: {type(error).__name__}")
             return
         for change in plan.changes:
             log.get_logger().info(
@@ -169,6 +170,15 @@ class Reloader:
         self._say(answer)
         until_ns = now_ns + int(config.supervisor.silence_s * NS_PER_S)
         self._underway = _Underway(epoch, now_ns, until_ns, answer)
+
+    def _planned(self, overrides: Sequence[str]) -> tuple[FarmConfig, ReloadPlan]:
+        """What is to come; raises with nothing changed."""
+        if self._control.draining:
+            raise ConfigError("", "the farm drains, and a config would change nothing any more")
+        config = self._compose(overrides)
+        plan = plan_reload(self.config, config)
+        self._farm.prepare(config)
+        return config, plan
 
     def _new_request(self) -> Request:
         """What a tool asks for, once; of a signal that came without a request, nothing special."""
@@ -223,13 +233,3 @@ class Reloader:
     def _over(self) -> None:
         if self._manager is not None:
             self._manager.reloaded()
-
-
-def combined(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
-    """Overrides and later ones on top; of those for one key, the last."""
-    by_key: dict[str, str] = {}
-    for text in (*before, *more):
-        key = text.partition("=")[0].lstrip("+~").strip()
-        by_key.pop(key, None)
-        by_key[key] = text
-    return tuple(by_key.values())

@@ -150,14 +150,17 @@ def test_a_ring_found_full_twice_at_the_same_place_stands_still_and_its_holder_i
     assert rows(before, None).stalls == ()
     assert [(ring.worker, ring.full_s) for ring in rows(later, now).stalls] == [(1, 5.0)]
     line = shown(rows(later, now)).splitlines()[-1]
-    assert "ring 1 has been full for 5 s (97%) and stands still" in line
+    assert "ring 1 has been full for at least 5 s (97%) and stands still" in line
     assert "group trainers holds it, members: 0, last acknowledged: 12 s ago" in line
 
 
 def test_a_ring_that_is_to_have_another_size_says_for_whom_it_waits():
     before = farm(held=(replace(held(64), fill=0.25, is_ending=True),))
     line = shown(rows(carry(replace(before, at_ns=before.at_ns + 3 * S), before), before))
-    assert "ring 1 is to have another size, has waited 3 s (25% filled) and stands still" in line
+    assert (
+        "ring 1 is to have another size, has waited at least 3 s (25% filled) and stands still"
+        in line
+    )
     assert "group trainers holds it, members: 0" in line
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import trustme
 
 from farm.config.check import check, problems
 from farm.config.convert import to_config
@@ -57,10 +58,14 @@ def test_no_metrics_are_no_exposure():
 
 @pytest.fixture
 def files(tmp_path):
-    """Readable files under the keys of TLS; what is in them is the service's to judge."""
+    """A certificate, its key, and who vouches for clients, under the keys of TLS."""
     named = {name: tmp_path / name for name in ("tls_cert", "tls_key", "client_ca")}
+    authority = trustme.CA()
+    made = authority.issue_cert("localhost")
+    made.cert_chain_pems[0].write_to_path(named["tls_cert"])
+    made.private_key_pem.write_to_path(named["tls_key"])
+    authority.cert_pem.write_to_path(named["client_ca"])
     for file in named.values():
-        file.write_text("")
         file.chmod(0o600)
     return {name: str(file) for name, file in named.items()}
 
@@ -112,6 +117,29 @@ def test_certificate_and_key_go_together(files, missing):
 
 def test_a_file_that_is_not_there_is_named(files):
     assert keys_of(security={**files, "client_ca": "/nowhere/ca.pem"}) == ["security.client_ca"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "key", "reason"),
+    [
+        ("tls_cert", "garbage", "tls_cert", "are no PEM certificate with its key"),
+        ("tls_cert", "", "tls_cert", "are no PEM certificate with its key"),
+        (
+            "tls_key",
+            trustme.CA().issue_cert("b").private_key_pem.bytes().decode(),
+            "tls_cert",
+            "key",
+        ),
+        ("client_ca", "garbage", "client_ca", "holds no PEM certificate"),
+    ],
+)
+def test_a_file_that_is_no_certificate_or_not_its_key_is_refused(files, name, text, key, reason):
+    Path(files[name]).write_text(text)
+    (problem,) = problems(to_config({"security": files}), policies=POLICIES)
+    assert problem.key == f"security.{key}"
+    assert reason in str(problem)
+    assert files[name] in str(problem)
+    assert "_ssl.c" not in str(problem)
 
 
 @pytest.mark.parametrize(("mode", "told"), [(0o600, 0), (0o400, 0), (0o644, 1), (0o604, 1)])

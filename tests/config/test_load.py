@@ -1,5 +1,6 @@
 """Composition: what overrides and files come to, and what a wrong one is told."""
 
+import os
 import shutil
 import sys
 import warnings
@@ -309,6 +310,59 @@ def test_a_folder_that_is_not_there_is_named(tmp_path, conf):
 def test_a_file_that_nothing_would_read_is_named(tmp_path, conf):
     (tmp_path / "mine.yaml").write_text("seed: 3\n")
     assert f"{tmp_path}/mine.yaml would not be read" in refused(folders=[tmp_path, conf]).reason
+
+
+def test_a_key_that_the_users_file_leaves_out_can_be_set_all_the_same(tmp_path, conf):
+    (tmp_path / "match").mkdir()
+    (tmp_path / "match" / "mine.yaml").write_text("board: 9x9\n")
+    overrides = ["match=mine", "match.max_turns=71", "match.seats=[hunter,random]"]
+    composed = compose(overrides, folders=[tmp_path, conf])
+    assert (composed.config.match.board, composed.config.match.max_turns) == ("9x9", 71)
+    assert composed.config.match.seats == ("hunter", "random")
+    assert composed.origins["match.max_turns"] == COMMAND_LINE
+
+
+@pytest.mark.parametrize("text", ["+worker.count=3", "++worker.count=3"])
+def test_a_value_that_a_file_has_may_be_written_as_an_addition(text):
+    assert compose([text]).config.worker.count == 3
+
+
+def test_locks_of_editors_and_versions_of_a_configuration_manager_are_no_files_of_the_config(conf):
+    (conf / ".#config.yaml").symlink_to("somebody@somewhere.17")
+    (conf / "match" / ".#default.yaml").symlink_to("somebody@somewhere.17")
+    (conf / "..data").mkdir()
+    (conf / "..data" / "config.yaml").write_text("a: [")
+    composed = compose(folders=[conf])
+    assert ".#default" not in composed.options["match"]
+    assert "..data" not in composed.options
+    (conf / "worker" / "default.yaml").write_text("coutn: 3\n")
+    assert refused(folders=[conf]).key == "worker.coutn"
+
+
+@pytest.mark.parametrize("broken", ["a: [", "a: !!python/object:os.system x", "\0"])
+def test_a_broken_file_that_nobody_chose_does_not_hide_what_is_wrong(conf, broken):
+    (conf / "serve" / "experimental.yaml").write_text(broken)
+    assert compose(folders=[conf]).config == FarmConfig()
+    error = refused("match.board=${nope}", folders=[conf])
+    assert error.key == "match.board"
+
+
+def test_what_may_not_be_read_is_refused_and_not_taken_for_absent(tmp_path, conf, monkeypatch):
+    folder = tmp_path / "etc"
+    (folder / "match").mkdir(parents=True)
+    closed = {folder / "match"}
+    monkeypatch.setattr(os, "access", lambda path, _mode: path not in closed)  # root may read all
+    assert f"{folder}/match: this user may not" in refused(folders=[folder, conf]).reason
+    closed = {folder}
+    assert f"{folder}: this user may not" in refused(folders=[folder, conf]).reason
+
+
+@pytest.mark.parametrize("link", ["config.yaml", "match", "match/default.yaml"])
+def test_a_symlink_that_leads_nowhere_is_refused_and_not_taken_for_absent(tmp_path, conf, link):
+    folder = tmp_path / "etc"
+    (folder / link).parent.mkdir(parents=True)
+    (folder / link).symlink_to("gone")
+    assert f"{folder}/{link}: a symlink to gone" in refused(folders=[folder, conf]).reason
 
 
 def test_hydra_as_used_by_someone_else_in_the_process_is_put_back():

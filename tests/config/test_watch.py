@@ -63,8 +63,12 @@ def touch_with_the_same_size(folder):
     os.utime(path, ns=(5, 5))
 
 
+def make_readable(folder):
+    (folder / "match" / "duel.yaml").chmod(0o640)
+
+
 @pytest.mark.parametrize(
-    "change", [write_in_place, replace, swap, add, remove, touch_with_the_same_size]
+    "change", [write_in_place, replace, swap, add, remove, touch_with_the_same_size, make_readable]
 )
 def test_a_change_is_noticed_once_when_it_is_done(folder, change):
     look = Looking(folder)
@@ -107,3 +111,12 @@ def test_other_files_and_circles_of_symlinks_do_not_matter(folder):
     (folder / "README").write_text("for people")
     (folder / "circle").symlink_to(folder)
     assert sum(look() for _ in range(3)) <= 1
+
+
+def test_locks_of_editors_and_folders_of_versions_do_not_matter(folder):
+    look = Looking(folder)
+    look()
+    (folder / "match" / ".#duel.yaml").write_text("a lock")
+    (folder / "..v3").mkdir()
+    (folder / "..v3" / "config.yaml").write_text("# v3")
+    assert not any(look() for _ in range(3))

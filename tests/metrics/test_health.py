@@ -58,6 +58,17 @@ def test_only_who_has_stopped_need_not_beat(children, state, ready):
     assert readyz(FarmState.RUNNING, children, SILENCE_S, NOW_NS).ok is ready
 
 
+@pytest.mark.parametrize("state", [ChildState.STARTING, ChildState.FAILED, ChildState.DRAINING])
+def test_a_farm_is_not_ready_while_nobody_answers_its_clients(children, state):
+    service = of(children, "experiences")
+    service.state = state
+    health = readyz(FarmState.RUNNING, children, SILENCE_S, NOW_NS)
+    assert health.problems == (f"experiences is {state.name.lower()}",)
+    service.state = ChildState.READY
+    of(children, "rollout-1").state = state
+    assert readyz(FarmState.RUNNING, children, SILENCE_S, NOW_NS).ok
+
+
 def test_alive_is_whose_supervisor_holds_the_instance():
     assert healthz("a", 4711).ok
     assert healthz("a", None).problems == ("no supervisor holds the instance a",)

@@ -102,3 +102,30 @@ def test_a_refusal_carries_when_to_try_again():
     error = error_of(Code.RESOURCE_EXHAUSTED, "busy", "host:1", retry_after_s=0.25)
     assert error.retry_after_s == 0.25
     assert error_of(Code.NOT_FOUND, "game 7", "host:1").retry_after_s is None
+
+
+HANDSHAKE = (
+    "UNKNOWN: ipv4:127.0.0.1:7: Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: "
+    "error:1000007d:SSL routines:OPENSSL_internal:"
+)
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("UNKNOWN: ipv4:127.0.0.1:7: Failed to connect: Connection refused", "Connection refused"),
+        (
+            f"{HANDSHAKE}CERTIFICATE_VERIFY_FAILED: no local issuer: OK",
+            "the TLS handshake failed, CERTIFICATE_VERIFY_FAILED: no local issuer",
+        ),
+        (f"{HANDSHAKE}WRONG_VERSION_NUMBER: Invalid context: OK", "it speaks no TLS there"),
+        (
+            "UNAVAILABLE: ipv4:127.0.0.1:7: Socket closed",
+            "Socket closed; it may want TLS, or a certificate of this client that it trusts",
+        ),
+    ],
+)
+def test_who_gets_no_connection_is_told_why_and_not_every_address(end, told):
+    detail = f"failed to connect to all addresses; last error: {end}"
+    error = error_of(Code.UNAVAILABLE, detail, "a:7")
+    assert str(error) == f"no farm answers at a:7: {told}"

@@ -16,6 +16,7 @@ from grouping import (
 from handmade import Spec
 from subscribing import (
     Code,
+    bulky,
     entry_bytes,
     head,
     open_stream,
@@ -299,6 +300,23 @@ def test_who_has_everything_that_a_draining_farm_has_is_told_so_once(serve):
         assert member.read().drained
 
 
+def test_who_has_all_of_a_full_ring_is_told_so_as_its_credit_goes_by_all_rings(serve):
+    serving = serve(lease_s=0.2, n_rings=2, capacity_bytes=1 << 16)
+    payload = bulky(6_000)
+    with subscriber(serving, group="a") as member:
+        while serving.ring.write_bytes(payload):
+            pass  # to the brim: the worker would wait now, and nothing more would come
+        batches = [member.read()]
+        while not batches[-1].drained:
+            batches.append(member.read())
+        assert sum(len(batch.trajectories) for batch in batches) == serving.ring.n_written
+        assert tail(serving) < member.started.credit_bytes * 1.1
+        member.ack(*(batch.batch_id for batch in batches[:-1]))
+        serving.wait(lambda: head(serving) == tail(serving), "the release")
+        serving.ring.write(Spec())
+        assert not member.read().drained
+
+
 def test_nobody_is_told_while_a_worker_may_still_publish(serve):
     serving = serve(lease_s=60.0)
     serving.control.children[1].pid = 1
@@ -328,3 +346,9 @@ def test_a_silent_member_does_not_hold_up_the_end_of_a_drain_while_another_is_th
             assert sequences(batch) == lost
             heir.ack(batch.batch_id)
             serving.wait(lambda: head(serving) == tail(serving), "everything acknowledged")
+
+
+def test_the_credit_goes_by_the_rings_of_workers_as_that_of_submissions_may_hold_nothing(serve):
+    serving = serve(takes_in=True, capacity_bytes=1 << 16, credit_bytes=1 << 24)
+    with subscriber(serving, group="a") as member:
+        assert member.started.credit_bytes == 1 << 15

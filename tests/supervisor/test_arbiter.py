@@ -64,8 +64,13 @@ def test_a_task_that_fails_ends_the_farm(mini_farm, child):
     assert "before: exit code 1" in farm.events("farm_stopping")[0]["reason"]
 
 
-def test_a_task_that_hangs_is_aborted_with_its_stacks_dumped(mini_farm, child):
-    farm = mini_farm(child("before", "task_hangs", kind="task", stage=0), limits_s={"task": 1.5})
+def test_a_task_that_hangs_is_aborted_with_its_stacks_dumped_into_the_log(mini_farm, child):
+    only_the_log = ["sh", "-c", 'exec "$@" 2>/dev/null', "sh"]
+    farm = mini_farm(
+        child("before", "task_hangs", kind="task", stage=0),
+        limits_s={"task": 1.5},
+        within=only_the_log,
+    )
     assert farm.wait() == 70
     assert farm.events("child_aborting", reason="not done within 1.5 s")
     assert "in task_hangs" in farm.output

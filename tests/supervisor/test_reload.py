@@ -6,7 +6,8 @@ from farm.config.load import compose
 from farm.errors import ConfigError, SharedMemoryFullError
 from farm.shm.control import ChildState, ControlBlock, FarmState
 from farm.shm.requests import read_answer, write_request
-from farm.supervisor.reload import Reloader, combined
+from farm.supervisor.reload import Reloader
+from farm.telemetry import log
 
 SECOND = 1_000_000_000
 
@@ -228,6 +229,22 @@ def test_a_policy_that_does_not_exist_is_refused_by_whoever_checks(farm):
     assert figures(farm) == (0, 1, 0)
 
 
+def test_a_fault_in_reading_the_files_is_a_refusal_with_its_traceback_in_the_log(farm, capfd):
+    def fail(_overrides):
+        raise KeyError("something that nobody thought of")
+
+    log.configure(role="supervisor", fmt="json")
+    before = farm.reloader.config
+    farm.reloader = Reloader(farm.control, farm, fail, before, [])
+    request_id = farm.ask("match.max_turns=99")
+    farm.reloader.poll(0)
+    answer = read_answer(farm.control)
+    assert (answer.id, answer.outcome) == (request_id, "refused")
+    assert "KeyError" in answer.reason
+    assert (figures(farm), farm.reloader.config) == ((0, 1, 0), before)
+    assert "something that nobody thought of" in capfd.readouterr().out
+
+
 def test_a_request_is_answered_with_the_plan_then_with_the_acknowledgements(farm):
     request_id = farm.ask("match.max_turns=99")
     farm.reloader.poll(0)
@@ -274,12 +291,3 @@ def test_a_late_child_is_named_in_the_answer(farm):
     farm.acknowledge("rollout-1")
     farm.reloader.poll(11 * SECOND)
     assert read_answer(farm.control).late == ("rollout-0",)
-
-
-def test_of_overrides_for_one_key_the_last_one_counts():
-    before = ("match=ffa4", "worker.count=2", "seed=7")
-    assert combined(before, ("worker.count=3", "match=duel")) == (
-        "seed=7",
-        "worker.count=3",
-        "match=duel",
-    )

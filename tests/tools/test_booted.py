@@ -3,8 +3,8 @@
 Exercised, with the systemd, journald, sysusers and tmpfiles of this machine and the real kernel's
 namespaces, seccomp filters and user namespaces: tools/install.sh as root, twice; a first start that
 compiles inside the sandbox; READY, STATUS and reloads by systemctl, by signal and by a bad file; a
-crash, a hang under the watchdog, a config that cannot work; a stop; and an instance of
-farm@.service beside farm.service.
+crash, a hang under the watchdog, a config that cannot work; a stop; an instance of farm@.service
+beside farm.service; and the drop-in by which a machine on EC2 logs to a file.
 
 Not exercised: what needs controllers of cgroups (DevicePolicy, OOMPolicy), as there may be none to
 give away; network-online.target, which is there at once; a boot with everything else that a machine
@@ -13,6 +13,7 @@ has enabled; dependencies from a package index, which the test's own environment
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -303,6 +304,19 @@ def test_a_second_farm_runs_beside_it_with_files_of_its_own(machine):
     machine.run("systemctl", "stop", "farm@blue")
     assert machine.show("farm@blue")["Result"] == "success"
     assert "/dev/shm/farm-blue" not in machine.run("find", "/dev/shm")
+
+
+def test_with_the_log_of_a_machine_on_ec2_it_starts_and_writes_there(machine):
+    template = (ROOT / "tools" / "deploy" / "farm.yaml").read_text()
+    (lines,) = re.findall(
+        r"install -d /etc/systemd.*?log\.conf$", template, re.DOTALL | re.MULTILINE
+    )
+    machine.run("bash", "-euc", lines)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "farm")
+    assert "farm_ready" in machine.run("cat", "/var/log/farm/farm.log")
+    machine.run("rm", "/etc/systemd/system/farm.service.d/log.conf")
+    machine.run("systemctl", "daemon-reload")
 
 
 def test_a_stop_drains_and_is_a_success(machine):
