@@ -46,17 +46,29 @@ def running_farm(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
     # A session of its own, as under a service manager: the kernel shares processors by sessions
     # (autogroups, sched(7)), and the supervisor would share that of the clients.
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        drain = threading.Thread(target=_drain, args=(process,), daemon=True)
         try:
-            yield instance, _wait_for_address(process)
+            address = _wait_for_address(process)
+            drain.start()
+            yield instance, address
         finally:
             process.terminate()
             try:
-                process.communicate(timeout=_STOP_S)
+                process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if drain.ident is not None:
+                drain.join(_STOP_S)
             # What the farm still owed to the groups of a bench nobody will ever come for.
             reclaim(instance)
+
+
+def _drain(process: subprocess.Popen[bytes]) -> None:
+    """Take the log off the farm, which would wait for room in a full pipe."""
+    assert process.stdout is not None
+    while process.stdout.read(1 << 16):
+        pass
 
 
 def _wait_for_address(process: subprocess.Popen[bytes]) -> str:
